@@ -1,0 +1,2 @@
+//! The `zmesh` program.
+fn main() {}

@@ -1,0 +1,125 @@
+//! What a node can be told: every setting, its default, and the trade-off behind it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// Everything a node is started with. [`Config::named`] gives the defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Name of this node, unique in its cluster, 1 to 64 bytes; its identity across restarts.
+    pub name: String,
+    /// Nodes of different clusters refuse each other. 1 to 64 bytes.
+    pub cluster: String,
+    /// Address that the three listeners bind to. Loopback unless told otherwise: a fresh node is
+    /// open to nobody else.
+    pub bind: IpAddr,
+    /// Port of the client address (ZMTP and HTTP). 0 takes a free one.
+    pub port: u16,
+    /// Port of the gossip socket; `port + 1` if unset (a free one if `port` is 0).
+    pub gossip_port: Option<u16>,
+    /// Port for links from other nodes; `port + 2` if unset (a free one if `port` is 0).
+    pub link_port: Option<u16>,
+    /// Host that other nodes are told to connect to; the bound address if unset.
+    pub advertise: Option<String>,
+    /// Gossip addresses `host:port` of nodes to join through. They are tried for ever.
+    pub seeds: Vec<String>,
+    /// Share of the topics relative to other members, 1 to 16.
+    pub weight: u8,
+    /// A label for where the node runs; shown, not used for placement.
+    pub zone: String,
+    /// Limits of the client address.
+    pub limits: Limits,
+    /// What every subscriber's queue may hold, and what happens when it is full.
+    pub queue: QueueConfig,
+}
+
+/// Limits that keep one client from harming the node or its other clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest message (all frames with their headers) taken from a client or a link, in bytes.
+    pub max_message_bytes: usize,
+    /// Most frames in one message.
+    pub max_frames: usize,
+    /// Most client connections at a time, HTTP included.
+    pub max_connections: usize,
+    /// Most subscriptions of one client connection.
+    pub max_subscriptions: usize,
+    /// A client that has not finished its handshake by then is closed.
+    pub handshake_timeout: Duration,
+    /// Bytes of one publisher that may be on their way before the node stops reading from it.
+    pub connection_budget_bytes: usize,
+    /// The same for all publishers of the node together.
+    pub node_budget_bytes: usize,
+}
+
+/// A subscriber's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Most bytes that wait for one subscriber. One message is always let in.
+    pub bytes: usize,
+    /// What happens to a message for which there is no room.
+    pub policy: QueuePolicy,
+}
+
+/// What happens to a message for a subscriber whose queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueuePolicy {
+    /// The new message is dropped and counted: what ZeroMQ itself does.
+    DropNewest,
+    /// The oldest waiting messages are dropped and counted: for readers of live values.
+    DropOldest,
+    /// The subscriber is disconnected; ZeroMQ reconnects it by itself.
+    Disconnect,
+    /// Publishers of the topic are slowed down to this subscriber's speed.
+    Block,
+}
+
+impl QueuePolicy {
+    /// Every policy with its name in configuration files.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("drop-newest", Self::DropNewest),
+        ("drop-oldest", Self::DropOldest),
+        ("disconnect", Self::Disconnect),
+        ("block", Self::Block),
+    ];
+}
+
+impl Config {
+    /// The defaults, for a node of this name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            cluster: "zmesh".into(),
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 5555,
+            gossip_port: None,
+            link_port: None,
+            advertise: None,
+            seeds: Vec::new(),
+            weight: 1,
+            zone: String::new(),
+            limits: Limits::default(),
+            queue: QueueConfig::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 64 << 20,
+            max_frames: 1024,
+            max_connections: 10_000,
+            max_subscriptions: 100_000,
+            handshake_timeout: Duration::from_secs(5),
+            connection_budget_bytes: 4 << 20,
+            node_budget_bytes: 256 << 20,
+        }
+    }
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self { bytes: 64 << 20, policy: QueuePolicy::DropNewest }
+    }
+}
