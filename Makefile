@@ -1,0 +1,31 @@
+# The commands of this project. `make help` lists them.
+
+CARGO ?= cargo
+
+.PHONY: help setup build fmt lint test live
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what the tests need: ZeroMQ for Python, Node.js and C (Debian packages, npm)
+	@.ci/setup
+
+build: ## Build the program for use: target/release/zmesh
+	$(CARGO) build --locked --release -p zmesh
+
+fmt: ## Format all code
+	$(CARGO) fmt --all
+
+lint: ## Check the format, and clippy with warnings as errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# The live tests start the program that is built first, in the same profile as the tests, so that
+# libzmq is compiled once.
+test: setup lint ## Run everything that CI runs
+	$(CARGO) build --locked -p zmesh
+	$(CARGO) test --locked --workspace
+
+live: setup ## Run only the tests with real processes and real ZeroMQ clients
+	$(CARGO) build --locked -p zmesh
+	$(CARGO) test --locked -p chaos-tests
