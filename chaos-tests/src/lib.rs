@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Live meshes of real processes, and clients in several languages, for the tests of this crate.
