@@ -62,12 +62,6 @@ const BANS: [Ban; 5] = [
         except: "-",
         why: "no clock either",
     },
-    Ban {
-        word: "std",
-        within: "gossip/src/",
-        except: "-",
-        why: "the machine is no_std",
-    },
 ];
 
 /// Words that begin like a metric and are none: the libraries of this workspace.
