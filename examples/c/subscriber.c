@@ -4,14 +4,14 @@
 #include <zmq.h>
 
 int main(int argc, char **argv) {
-    char topic[64], price[64];
+    zmq_msg_t part;
     void *socket = zmq_socket(zmq_ctx_new(), ZMQ_SUB);
     zmq_connect(socket, argc > 1 ? argv[1] : "tcp://127.0.0.1:5575");
     zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "STOCK.", 6);
-    for (;;) {
-        int topic_size = zmq_recv(socket, topic, sizeof topic, 0);
-        int price_size = zmq_recv(socket, price, sizeof price, 0);
-        printf("%.*s %.*s\n", topic_size, topic, price_size, price);
+    zmq_msg_init(&part);
+    while (zmq_msg_recv(&part, socket, 0) >= 0) {
+        int last = !zmq_msg_more(&part);
+        printf("%.*s%s", (int)zmq_msg_size(&part), (char *)zmq_msg_data(&part), last ? "\n" : " ");
         fflush(stdout);
     }
 }
