@@ -1,0 +1,61 @@
+//! Questions to the HTTP API of a node.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::address::Address;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// A node with its most connections answers with less.
+const MAX_ANSWER_BYTES: u64 = 256 << 20;
+
+/// What a node said.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The JSON that was asked for.
+    Yes(String),
+    /// The node cannot say, and why.
+    No(String),
+}
+
+/// Asks a node for `/api/v1/…`.
+pub(crate) fn get(node: &Address, path: &str, query: &[(&str, &str)]) -> Result<Answer> {
+    let config = ureq::Agent::config_builder()
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_global(Some(ANSWER_TIMEOUT))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        // A proxy for the web would be asked for the loopback of its own machine.
+        .proxy(None)
+        .build();
+    let request = ureq::Agent::from(config)
+        .get(format!("http://{node}/api/v1/{path}"))
+        .query_pairs(query.iter().copied());
+    let mut response = request.call().map_err(|error| match error {
+        ureq::Error::Io(error) => node.nobody_there(&error),
+        error => node.nobody_there(&error),
+    })?;
+    let status = response.status();
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(MAX_ANSWER_BYTES)
+        .read_to_string();
+    let body = body.with_context(|| format!("the answer of {node} broke off: try again"))?;
+    match status.as_u16() {
+        200 => Ok(Answer::Yes(body)),
+        404 | 503 if reason(&body).is_some() => Ok(Answer::No(reason(&body).unwrap_or_default())),
+        503 => Ok(Answer::No("the node is not ready yet".into())),
+        _ => bail!(
+            "{node} answers with HTTP status {status}: is it a zmesh node of the same version?"
+        ),
+    }
+}
+
+/// The `error` of a JSON answer that is one.
+fn reason(body: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(body).ok()?;
+    Some(value.get("error")?.as_str()?.to_string())
+}
