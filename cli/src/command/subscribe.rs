@@ -1,0 +1,167 @@
+//! `zmesh sub`: prints messages as they come.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::args::{Target, duration};
+use crate::exit::Outcome;
+use crate::output::{Output, printable_bytes};
+
+/// How long to wait for the node before saying that it is not there.
+const NODE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages printed before the output is handed over although more wait.
+const BATCH: usize = 1000;
+
+const EXAMPLES: &str = "\
+Examples:
+  zmesh sub                          everything
+  zmesh sub STOCK. FX.               what begins with STOCK. or FX.
+  zmesh sub STOCK. --count 10        the next ten messages
+  zmesh sub --json | jq .topic       one JSON object a message
+
+A line is the topic and the other frames, tabs between them; bytes that are no text are escaped.
+With --json it is {\"topic\": T, \"frames\": [the other frames], \"size\": bytes of all frames},
+where a frame that is not UTF-8 is {\"base64\": \"…\"}.";
+
+/// `zmesh sub`
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SubArgs {
+    #[command(flatten)]
+    target: Target,
+    /// What topics begin with; without any, all messages
+    prefix: Vec<String>,
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// One JSON object a message
+    #[arg(long)]
+    json: bool,
+    /// End with exit code 1 when no message has come for so long
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+}
+
+pub(crate) fn run(args: &SubArgs) -> Result<Outcome> {
+    let socket = subscribe(args)?;
+    let form = if args.json { as_json } else { as_text };
+    let mut output = Output::stdout();
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let mut wait = 0;
+        for _ in 0..BATCH {
+            let frames = match socket.recv_multipart(wait) {
+                Ok(frames) => frames,
+                Err(zmq::Error::EINTR) => continue,
+                Err(zmq::Error::EAGAIN) if wait == zmq::DONTWAIT => break,
+                Err(zmq::Error::EAGAIN) => return Ok(Outcome::Negative),
+                Err(error) => return Err(error).context("cannot receive"),
+            };
+            output.line(&form(&frames))?;
+            wait = zmq::DONTWAIT;
+            left -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        output.flush()?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn subscribe(args: &SubArgs) -> Result<zmq::Socket> {
+    let patience = args
+        .timeout
+        .map_or(NODE_TIMEOUT, |timeout| timeout.min(NODE_TIMEOUT));
+    let reached = args.target.node.reach(patience)?;
+    let socket = zmq::Context::new().socket(zmq::SUB)?;
+    socket.set_ipv6(reached.is_ipv6())?;
+    socket.set_linger(0)?;
+    if let Some(timeout) = args.timeout {
+        socket.set_rcvtimeo(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))?;
+    }
+    if args.prefix.is_empty() {
+        socket.set_subscribe(b"")?;
+    }
+    for prefix in &args.prefix {
+        socket.set_subscribe(prefix.as_bytes())?;
+    }
+    let endpoint = format!("tcp://{reached}");
+    socket
+        .connect(&endpoint)
+        .with_context(|| format!("cannot connect to {endpoint}"))?;
+    Ok(socket)
+}
+
+/// The topic and the other frames with tabs between them.
+fn as_text(frames: &[Vec<u8>]) -> String {
+    let frames: Vec<String> = frames.iter().map(|frame| printable_bytes(frame)).collect();
+    frames.join("\t")
+}
+
+/// The message as one JSON object.
+fn as_json(frames: &[Vec<u8>]) -> String {
+    let size: usize = frames.iter().map(Vec::len).sum();
+    let mut values = frames.iter().map(|frame| json_frame(frame));
+    let topic = values.next().unwrap_or(Value::Null);
+    json!({"topic": topic, "frames": values.collect::<Vec<_>>(), "size": size}).to_string()
+}
+
+fn json_frame(frame: &[u8]) -> Value {
+    match std::str::from_utf8(frame) {
+        Ok(text) => Value::from(text),
+        Err(_) => json!({"base64": STANDARD.encode(frame)}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(frames: &[&[u8]]) -> Vec<Vec<u8>> {
+        frames.iter().map(|frame| frame.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_text() {
+        assert_eq!(
+            as_text(&message(&[b"topic", b"a\nb", b"\xff"])),
+            "topic\ta\\nb\t\\xff"
+        );
+        assert_eq!(as_text(&message(&[b"topic"])), "topic");
+        assert_eq!(as_text(&message(&[b"topic", b""])), "topic\t");
+    }
+
+    #[test]
+    fn a_message_as_json_has_topic_frames_and_size() {
+        let value: Value = serde_json::from_str(&as_json(&message(&[
+            b"t",
+            "grö".as_bytes(),
+            b"\xff\x00",
+            b"",
+        ])))
+        .expect("JSON");
+        assert_eq!(
+            value,
+            json!({"topic": "t", "frames": ["grö", {"base64": "/wA="}, ""], "size": 7})
+        );
+    }
+
+    #[test]
+    fn a_topic_that_is_no_text_is_base64_as_well() {
+        let value: Value = serde_json::from_str(&as_json(&message(&[b"\xff"]))).expect("JSON");
+        assert_eq!(
+            value,
+            json!({"topic": {"base64": "/w=="}, "frames": [], "size": 1})
+        );
+    }
+
+    #[test]
+    fn a_message_as_json_stays_on_its_line() {
+        assert!(!as_json(&message(&[b"t\n", b"a\r\n\x1b[2J"])).contains(['\n', '\r', '\u{1b}']));
+    }
+}
