@@ -1,0 +1,177 @@
+//! Records come in: what they change, and what a record about this node itself leads to.
+
+use super::Gossip;
+use crate::id::NodeId;
+use crate::member::{Member, State};
+use crate::output::{Event, Output};
+use crate::table::{Before, Merge};
+
+impl Gossip {
+    /// Takes in a record from whatever source.
+    pub(super) fn learn(&mut self, record: Member) {
+        if record.id != NodeId::new(&self.cluster, &record.name) {
+            self.stats.records_rejected += 1;
+            return;
+        }
+        if record.id == self.id {
+            self.learn_of_myself(record);
+            return;
+        }
+        match self.table.merge(&record, self.now, &self.config) {
+            Merge::Nothing => {}
+            Merge::Full => self.table_is_full(),
+            Merge::New => self.member_changed(record.id, None),
+            Merge::Changed(before) => self.member_changed(record.id, Some(before)),
+        }
+    }
+
+    /// Changes this node's own record as only its subject may: with a higher incarnation.
+    pub(super) fn amend(&mut self, change: impl FnOnce(&mut Member)) {
+        let mut record = self.me().clone();
+        record.incarnation += 1;
+        change(&mut record);
+        if let Merge::Changed(before) = self.table.merge(&record, self.now, &self.config) {
+            self.after_change(record.id, Some(before), &record);
+        }
+    }
+
+    fn table_is_full(&mut self) {
+        self.stats.records_rejected += 1;
+        if !self.full_is_told {
+            self.full_is_told = true;
+            self.event(Event::TableFull);
+        }
+    }
+
+    fn member_changed(&mut self, id: NodeId, before: Option<Before>) {
+        let Some(entry) = self.table.get_mut(id) else {
+            return;
+        };
+        let now = self.now;
+        let same_incarnation = before.is_some_and(|before| {
+            (before.nonce, before.incarnation) == (entry.member.nonce, entry.member.incarnation)
+        });
+        if entry.member.state != State::Suspect || !same_incarnation {
+            entry.suspicion = None;
+        }
+        if entry.member.state == State::Suspect && entry.suspicion.is_none() {
+            entry.suspicion = Some(super::suspicion::Suspicion::new(now));
+        }
+        if entry.member.state == State::Dead {
+            entry.next_call = now + self.config.dead_call_first;
+            entry.call_wait = self.config.dead_call_first;
+        }
+        let member = entry.member.clone();
+        self.tell_change(&member, before);
+        self.after_change(id, before, &member);
+        if member.is_live() && before.is_none_or(|before| before.state > State::Suspect) {
+            self.probes.include(id, &mut self.rng);
+        }
+    }
+
+    /// What every change of a record leads to, the own included.
+    fn after_change(&mut self, id: NodeId, before: Option<Before>, member: &Member) {
+        if self.join.is_announced() {
+            self.rumors.add(id);
+        }
+        self.members_changed();
+        let share = |in_view: bool, nonce, weight| in_view.then_some((nonce, weight));
+        let old = before.and_then(|old| share(old.in_view, old.nonce, old.weight));
+        if old != share(member.in_view(), member.nonce, member.weight) {
+            self.view.touch(self.now);
+        }
+    }
+
+    /// Counts a change and puts it in words.
+    fn tell_change(&mut self, member: &Member, before: Option<Before>) {
+        let name = member.name.clone();
+        let address = member.gossip.clone();
+        let restarted = before.is_some_and(|before| before.nonce != member.nonce);
+        if before.is_none() && member.is_live() {
+            self.event(Event::Discovered {
+                name: name.clone(),
+                address,
+            });
+        } else if restarted && member.is_live() {
+            self.event(Event::Restarted {
+                name: name.clone(),
+                address,
+            });
+        }
+        let old = before.filter(|_| !restarted).map(|before| before.state);
+        match (old, member.state) {
+            (Some(old), new) if old == new => {}
+            (Some(State::Suspect | State::Dead), State::Alive) => {
+                self.event(Event::Recovered { name });
+            }
+            (_, State::Alive) => {}
+            (_, State::Suspect) => {
+                self.stats.suspicions += 1;
+                self.event(Event::Suspected { name });
+            }
+            // Old tombstones that come with a seed's table are no news.
+            (None, State::Dead | State::Left) => {}
+            (_, State::Dead) => {
+                self.stats.deaths += 1;
+                self.event(Event::Died { name });
+            }
+            (_, State::Left) => {
+                self.stats.leaves += 1;
+                self.event(Event::Left { name });
+            }
+        }
+    }
+
+    fn learn_of_myself(&mut self, record: Member) {
+        if record.nonce == self.nonce {
+            self.refute(&record);
+        } else if !self.join.is_announced() {
+            self.join.found_older(record);
+        } else if record.instance() > self.me().instance() && self.twin.may_contest(self.now) {
+            self.contest(&record);
+        }
+    }
+
+    /// Somebody claims of this process what it has not said itself: it answers with a higher
+    /// incarnation. A node that has said goodbye repeats that.
+    fn refute(&mut self, claim: &Member) {
+        let me = self.me();
+        if claim.claim() <= me.claim() {
+            return;
+        }
+        let (epoch, incarnation) = (claim.epoch, claim.incarnation);
+        self.amend(|me| {
+            me.epoch = me.epoch.max(epoch);
+            me.incarnation = me.incarnation.max(incarnation + 1);
+        });
+        self.stats.refutations += 1;
+        self.health.worse();
+        let incarnation = self.me().incarnation;
+        self.event(Event::Refuted { incarnation });
+    }
+
+    /// A record of another process with this node's name would replace this one's: this node
+    /// stands its ground with a higher epoch, and asks the other, if it lives, who is younger.
+    fn contest(&mut self, other: &Member) {
+        let epoch = other.epoch + 1;
+        self.amend(|me| me.epoch = epoch);
+        if other.is_live() {
+            self.event(Event::NameContested {
+                address: other.gossip.clone(),
+            });
+            self.send_twin(&other.gossip);
+        }
+    }
+
+    /// From now on the cluster knows this node.
+    pub(super) fn announce(&mut self, alone: bool) {
+        let older = self.join.announced();
+        let epoch = older.map_or(0, |older| older.epoch + 1);
+        self.amend(|me| me.epoch = me.epoch.max(epoch));
+        self.next_gossip = self.now;
+        self.outputs.push_back(Output::Joined { alone });
+        for address in self.hosts() {
+            self.introduce_myself(&address);
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Probing: one member a tick, first directly, then through helpers (SWIM, section 3.1).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::SliceRandom;
+
+use super::Gossip;
+use crate::config::Config;
+use crate::id::NodeId;
+use crate::packet::{Body, Outcome};
+
+/// A question after a member's life that waits for its answer.
+#[derive(Debug)]
+struct Probe {
+    target: NodeId,
+    nonce: u64,
+    sent: Duration,
+    /// When helpers are asked; `None` once they were.
+    direct_until: Option<Duration>,
+    until: Duration,
+    /// Started because a connection broke, not because it was the member's turn.
+    urgent: bool,
+    helpers: Vec<NodeId>,
+    /// Helpers that have answered, whatever they found.
+    answers: BTreeSet<NodeId>,
+    /// Helpers whose finding makes them accusers.
+    confirmed: BTreeSet<NodeId>,
+    /// Whether a helper found that the address refuses connections.
+    refused: bool,
+}
+
+/// Whom to probe next, and the probes that wait.
+#[derive(Debug)]
+pub(super) struct Probes {
+    next_tick: Duration,
+    ticks: usize,
+    seq: u32,
+    /// What is left of the shuffled round over all members.
+    round: Vec<NodeId>,
+    waiting: BTreeMap<u32, Probe>,
+}
+
+impl Probes {
+    /// The first tick comes at a random time, so that nodes started together do not beat together.
+    pub(super) fn new(config: &Config, now: Duration, rng: &mut Xoshiro256PlusPlus) -> Self {
+        let next_tick = now + config.tick.mul_f64(rng.random::<f64>());
+        Self {
+            next_tick,
+            ticks: 0,
+            seq: 0,
+            round: Vec::new(),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        let probes = self.waiting.values();
+        let next = probes.map(|probe| probe.direct_until.unwrap_or(probe.until).min(probe.until));
+        next.min().unwrap_or(Duration::MAX).min(self.next_tick)
+    }
+
+    /// A new member takes a random place in the round.
+    pub(super) fn include(&mut self, id: NodeId, rng: &mut Xoshiro256PlusPlus) {
+        if !self.round.contains(&id) {
+            let place = rng.random_range(0..=self.round.len());
+            self.round.insert(place, id);
+        }
+    }
+
+    pub(super) fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        self.seq
+    }
+}
+
+impl Gossip {
+    pub(super) fn tick_due(&mut self) {
+        if self.now < self.probes.next_tick {
+            return;
+        }
+        self.probes.next_tick = self.now + self.config.tick;
+        if !self.join.is_announced() || !self.has_company() {
+            return;
+        }
+        self.probes.ticks += 1;
+        let even = self.probes.ticks.is_multiple_of(2);
+        if let Some(target) = if even {
+            self.next_on_ring()
+        } else {
+            self.next_in_round()
+        } {
+            self.probe(target, false);
+        }
+    }
+
+    pub(super) fn probes_due(&mut self) {
+        let now = self.now;
+        let waiting = self.probes.waiting.iter();
+        let due = |at: Duration| at <= now;
+        let over: Vec<u32> = waiting
+            .clone()
+            .filter(|(_, p)| due(p.until))
+            .map(|(&seq, _)| seq)
+            .collect();
+        let late: Vec<u32> = waiting
+            .filter(|(_, p)| !due(p.until) && p.direct_until.is_some_and(due))
+            .map(|(&seq, _)| seq)
+            .collect();
+        over.into_iter().for_each(|seq| self.probe_failed(seq));
+        late.into_iter()
+            .for_each(|seq| self.direct_probe_is_late(seq));
+    }
+
+    /// An address refuses connections: whoever lives there is probed at once.
+    pub(super) fn address_refused(&mut self, address: &str) {
+        self.older_refused(address);
+        self.relays_refused(address);
+        for id in self.table.at_address(address) {
+            if id == self.id {
+                continue;
+            }
+            self.stats.refused_connections += 1;
+            if let Some(entry) = self.table.get_mut(id) {
+                entry.refused_at = Some(self.now);
+            }
+            self.probe(id, true);
+            self.consider_refusals(id);
+        }
+    }
+
+    /// A connection to an address broke: whoever lives there is probed at once.
+    pub(super) fn address_reset(&mut self, address: &str) {
+        for id in self.table.at_address(address) {
+            if id != self.id {
+                self.stats.reset_connections += 1;
+                self.probe(id, true);
+            }
+        }
+    }
+
+    pub(super) fn receive_ack(&mut self, from: NodeId, seq: u32) {
+        if self
+            .probes
+            .waiting
+            .get(&seq)
+            .is_some_and(|probe| probe.target == from)
+        {
+            if let Some(probe) = self.probes.waiting.remove(&seq) {
+                let rtt = self.now.saturating_sub(probe.sent);
+                if let Some(entry) = self.table.get_mut(from) {
+                    entry.rtt.sample(rtt);
+                }
+                self.health.better();
+            }
+        } else {
+            self.relay_answered(from, seq, Outcome::Ack);
+        }
+    }
+
+    /// A helper tells what it found.
+    pub(super) fn receive_finding(&mut self, from: NodeId, seq: u32, outcome: Outcome) {
+        let Some(probe) = self.probes.waiting.get_mut(&seq) else {
+            return;
+        };
+        if !probe.helpers.contains(&from) {
+            return;
+        }
+        probe.answers.insert(from);
+        match outcome {
+            Outcome::Ack => {
+                self.probes.waiting.remove(&seq);
+                self.health.better();
+            }
+            Outcome::Nack { healthy } => {
+                if healthy {
+                    probe.confirmed.insert(from);
+                }
+            }
+            Outcome::Refused | Outcome::WrongTarget => {
+                probe.confirmed.insert(from);
+                probe.refused = true;
+                let target = probe.target;
+                self.consider_refusals(target);
+            }
+        }
+    }
+
+    /// Another process answers where a member should be: the member does not listen there any more.
+    pub(super) fn receive_wrong_target(&mut self, from: NodeId, seq: u32) {
+        self.stats.wrong_targets += 1;
+        let Some(target) = self.probes.waiting.get(&seq).map(|probe| probe.target) else {
+            self.relay_answered(from, seq, Outcome::WrongTarget);
+            return;
+        };
+        if target == from {
+            // A newer process of the same node; its record came with the packet.
+            self.probes.waiting.remove(&seq);
+            return;
+        }
+        if let Some(entry) = self.table.get_mut(target) {
+            entry.refused_at = Some(self.now);
+        }
+        self.direct_probe_is_late(seq);
+    }
+
+    /// Calls on the dead, one at a time and less and less often: a healed partition needs nobody.
+    pub(super) fn calls_due(&mut self) {
+        if self.now < self.call_deadline() {
+            return;
+        }
+        self.next_call = self.now + self.config.dead_call_first;
+        let next = |id: &NodeId| self.table.get(*id).map(|entry| (entry.next_call, *id));
+        let Some((at, id)) = self.table.dead().iter().filter_map(next).min() else {
+            return;
+        };
+        if at > self.now {
+            return;
+        }
+        let Some(entry) = self.table.get_mut(id) else {
+            return;
+        };
+        entry.call_wait = (entry.call_wait * 2).min(self.config.dead_call_longest);
+        entry.next_call = self.now + entry.call_wait;
+        let nonce = entry.member.nonce;
+        let seq = self.probes.next_seq();
+        self.send_member(
+            id,
+            Body::Ping {
+                seq,
+                target: id,
+                nonce,
+            },
+        );
+    }
+
+    pub(super) fn call_deadline(&self) -> Duration {
+        let idle = self.table.dead().is_empty() || !self.join.is_announced();
+        if idle { Duration::MAX } else { self.next_call }
+    }
+
+    /// The direct patience with a member, not yet stretched by local health.
+    pub(super) fn direct_timeout(&self, id: NodeId) -> Duration {
+        let (shortest, longest) = (self.config.direct_min, self.config.direct_max);
+        self.table
+            .get(id)
+            .map_or(longest, |entry| entry.rtt.timeout(shortest, longest))
+    }
+
+    /// The live members that follow this node on the ring of ids take turns.
+    fn next_on_ring(&self) -> Option<NodeId> {
+        let live = self.table.live();
+        let after = live.range(self.id..).chain(live.range(..self.id));
+        let ring: Vec<NodeId> = after
+            .copied()
+            .filter(|&id| id != self.id)
+            .take(self.config.ring_successors)
+            .collect();
+        ring.get((self.probes.ticks / 2).checked_rem(ring.len())?)
+            .copied()
+    }
+
+    fn next_in_round(&mut self) -> Option<NodeId> {
+        for _ in 0..2 {
+            while let Some(id) = self.probes.round.pop() {
+                if id != self.id && self.table.live().contains(&id) {
+                    return Some(id);
+                }
+            }
+            self.probes.round = self.table.live().iter().copied().collect();
+            self.probes.round.shuffle(&mut self.rng);
+        }
+        None
+    }
+
+    fn probe(&mut self, target: NodeId, urgent: bool) {
+        let Some(entry) = self.table.get(target) else {
+            return;
+        };
+        let nonce = entry.member.nonce;
+        let under_way = |p: &Probe| p.target == target && (p.urgent || !urgent);
+        if !self.join.is_announced()
+            || self.probes.waiting.len() >= self.config.max_probes
+            || self.probes.waiting.values().any(under_way)
+        {
+            return;
+        }
+        let seq = self.probes.next_seq();
+        let direct = self.now + self.health.stretch(self.direct_timeout(target));
+        let probe = Probe {
+            target,
+            nonce,
+            sent: self.now,
+            direct_until: Some(direct),
+            until: self.now + self.health.stretch(self.config.probe_window),
+            urgent,
+            helpers: Vec::new(),
+            answers: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
+            refused: false,
+        };
+        self.stats.probes += 1;
+        self.probes.waiting.insert(seq, probe);
+        self.send_member(target, Body::Ping { seq, target, nonce });
+        if urgent {
+            self.ask_helpers(seq);
+        }
+    }
+
+    fn direct_probe_is_late(&mut self, seq: u32) {
+        let Some(probe) = self.probes.waiting.get_mut(&seq) else {
+            return;
+        };
+        probe.direct_until = None;
+        let (target, nonce) = (probe.target, probe.nonce);
+        if !probe.urgent {
+            self.ask_helpers(seq);
+        }
+        // Once more directly: on a bad path that is worth as much as a helper.
+        self.send_member(target, Body::Ping { seq, target, nonce });
+        self.consider_refusals(target);
+    }
+
+    fn ask_helpers(&mut self, seq: u32) {
+        let Some(probe) = self.probes.waiting.get(&seq) else {
+            return;
+        };
+        let (target, nonce) = (probe.target, probe.nonce);
+        let Some(entry) = self.table.get(target) else {
+            return;
+        };
+        let address = entry.member.gossip.clone();
+        let helpers = self.pick(self.config.helpers, &[target]);
+        self.stats.probes_indirect += 1;
+        for &helper in &helpers {
+            let address = address.clone();
+            self.send_member(
+                helper,
+                Body::PingReq {
+                    seq,
+                    target,
+                    nonce,
+                    address,
+                },
+            );
+        }
+        if let Some(probe) = self.probes.waiting.get_mut(&seq) {
+            probe.helpers = helpers;
+        }
+    }
+
+    /// Ends the probes of a member at once if its address refuses connections as seen from here
+    /// and from a helper, or from here when no helper can be asked.
+    fn consider_refusals(&mut self, target: NodeId) {
+        let conclusive = |p: &Probe| {
+            p.target == target
+                && self.refuses(target)
+                && (p.refused || (p.direct_until.is_none() && self.all_refuse(&p.helpers)))
+        };
+        let waiting = self.probes.waiting.iter();
+        let over: Vec<u32> = waiting
+            .filter(|(_, probe)| conclusive(probe))
+            .map(|(&seq, _)| seq)
+            .collect();
+        over.into_iter().for_each(|seq| self.probe_failed(seq));
+    }
+
+    fn probe_failed(&mut self, seq: u32) {
+        let Some(probe) = self.probes.waiting.remove(&seq) else {
+            return;
+        };
+        self.stats.probes_failed += 1;
+        let refuses = self.refuses(probe.target);
+        let quick = refuses && (probe.refused || self.all_refuse(&probe.helpers));
+        if !refuses && probe.answers.len() < probe.helpers.len() {
+            // Helpers that are silent themselves make this node doubt its own ears.
+            self.health.worse();
+        }
+        let mut accusers = probe.confirmed;
+        accusers.insert(self.id);
+        self.suspect(probe.target, probe.nonce, accusers, quick);
+    }
+
+    /// Whether the member's address refused this node and nothing was heard of it since.
+    pub(super) fn refuses(&self, id: NodeId) -> bool {
+        self.table
+            .get(id)
+            .is_some_and(|entry| entry.refused_at.is_some())
+    }
+
+    fn all_refuse(&self, helpers: &[NodeId]) -> bool {
+        helpers.iter().all(|&id| self.refuses(id))
+    }
+}

@@ -1,0 +1,119 @@
+//! Probing for others: a helper asks the target and tells what it found.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Gossip;
+use crate::id::NodeId;
+use crate::packet::{Body, Header, Outcome};
+
+/// A probe on behalf of another member.
+#[derive(Debug)]
+struct Relay {
+    /// Who asked, and under which number.
+    asker: NodeId,
+    asker_seq: u32,
+    target: NodeId,
+    address: String,
+    until: Duration,
+}
+
+/// Probes for others, by their own numbers.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    waiting: BTreeMap<u32, Relay>,
+}
+
+impl Relays {
+    pub(super) fn deadline(&self) -> Duration {
+        self.waiting
+            .values()
+            .map(|relay| relay.until)
+            .min()
+            .unwrap_or(Duration::MAX)
+    }
+}
+
+impl Gossip {
+    pub(super) fn start_relay(
+        &mut self,
+        header: &Header,
+        asker_seq: u32,
+        target: NodeId,
+        nonce: u64,
+        address: &str,
+    ) {
+        if self.refuses(target) {
+            let body = Body::PingRes {
+                seq: asker_seq,
+                outcome: Outcome::Refused,
+            };
+            self.reply(header, body);
+            return;
+        }
+        if self.relays.waiting.len() >= self.config.max_probes {
+            return;
+        }
+        let seq = self.probes.next_seq();
+        let until = self.now + self.direct_timeout(target);
+        let address = address.to_owned();
+        self.send(&address, Body::Ping { seq, target, nonce });
+        let relay = Relay {
+            asker: header.from,
+            asker_seq,
+            target,
+            address,
+            until,
+        };
+        self.relays.waiting.insert(seq, relay);
+    }
+
+    pub(super) fn relays_due(&mut self) {
+        let now = self.now;
+        let late = |relay: &Relay| relay.until <= now;
+        let outcome = Outcome::Nack {
+            healthy: self.health.is_good(),
+        };
+        self.end_relays(late, outcome);
+    }
+
+    /// The address of targets refuses connections.
+    pub(super) fn relays_refused(&mut self, address: &str) {
+        self.end_relays(|relay| relay.address == address, Outcome::Refused);
+    }
+
+    /// Somebody answered a ping that was sent for another member.
+    pub(super) fn relay_answered(&mut self, from: NodeId, seq: u32, outcome: Outcome) {
+        let Some(relay) = self.relays.waiting.get(&seq) else {
+            return;
+        };
+        if (relay.target == from) == (outcome == Outcome::Ack) {
+            self.end_relay(seq, outcome);
+        }
+    }
+
+    fn end_relays(&mut self, which: impl Fn(&Relay) -> bool, outcome: Outcome) {
+        let waiting = self.relays.waiting.iter();
+        let over: Vec<u32> = waiting
+            .filter(|(_, relay)| which(relay))
+            .map(|(&seq, _)| seq)
+            .collect();
+        over.into_iter()
+            .for_each(|seq| self.end_relay(seq, outcome));
+    }
+
+    fn end_relay(&mut self, seq: u32, outcome: Outcome) {
+        if let Some(relay) = self.relays.waiting.remove(&seq) {
+            self.send_member(
+                relay.asker,
+                Body::PingRes {
+                    seq: relay.asker_seq,
+                    outcome,
+                },
+            );
+        }
+    }
+}

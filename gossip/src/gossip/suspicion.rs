@@ -1,0 +1,195 @@
+//! From suspect to dead: how long a member may take to refute (Lifeguard, section IV.B).
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Gossip;
+use crate::id::NodeId;
+use crate::member::{MAX_ACCUSERS, Member, State};
+
+/// Silent suspects from which on a network partition is more likely than so many deaths.
+const PARTITION_SUSPECTS: usize = 3;
+/// The same as a share of the members, in percent.
+const PARTITION_PERCENT: usize = 30;
+/// ln(c + 1) / ln(k + 1) in thousandths, for k confirmations that are expected and c that came.
+const SHRINK: [[u64; MAX_ACCUSERS]; MAX_ACCUSERS] = [
+    [1000; 4],
+    [0, 1000, 1000, 1000],
+    [0, 631, 1000, 1000],
+    [0, 500, 792, 1000],
+];
+
+/// When a member became suspect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Suspicion {
+    since: Duration,
+    /// Set when its address refuses connections, as seen from two nodes.
+    quick: Option<Duration>,
+}
+
+impl Suspicion {
+    pub(crate) fn new(now: Duration) -> Self {
+        Self {
+            since: now,
+            quick: None,
+        }
+    }
+}
+
+impl Gossip {
+    /// Makes this node, and the helpers that agree with it, accusers of a member.
+    pub(super) fn suspect(
+        &mut self,
+        target: NodeId,
+        nonce: u64,
+        accusers: BTreeSet<NodeId>,
+        quick: bool,
+    ) {
+        let Some(entry) = self.table.get(target) else {
+            return;
+        };
+        if entry.member.nonce != nonce || !entry.member.is_live() {
+            return;
+        }
+        let mut record = entry.member.clone();
+        record.state = State::Suspect;
+        record.accusers = accusers.into_iter().take(MAX_ACCUSERS).collect();
+        self.learn(record);
+        let until = self.now + self.config.refused_suspicion;
+        let entry = self.table.get_mut(target).filter(|_| quick);
+        if let Some(suspicion) = entry.and_then(|entry| entry.suspicion.as_mut()) {
+            suspicion.quick = Some(suspicion.quick.map_or(until, |quick| quick.min(until)));
+        }
+    }
+
+    pub(super) fn suspicion_deadline(&self) -> Duration {
+        let deadlines = self
+            .table
+            .suspects()
+            .iter()
+            .filter_map(|&id| self.deadline_of(id));
+        deadlines.min().unwrap_or(Duration::MAX)
+    }
+
+    pub(super) fn suspicions_due(&mut self) {
+        let over = |&id: &NodeId| self.deadline_of(id).is_some_and(|at| at <= self.now);
+        let lost: Vec<NodeId> = self.table.suspects().iter().copied().filter(over).collect();
+        for id in lost {
+            let Some(entry) = self.table.get(id) else {
+                continue;
+            };
+            let accusers = BTreeSet::new();
+            self.learn(Member {
+                state: State::Dead,
+                accusers,
+                ..entry.member.clone()
+            });
+        }
+    }
+
+    /// Somebody was heard. If that ends a silence of everybody, the silence is not held against
+    /// those who are suspect: it was this node that was cut off.
+    pub(super) fn end_isolation(&mut self) {
+        let now = self.now;
+        let silence = now.saturating_sub(self.contact_at);
+        self.contact_at = now;
+        if silence <= self.config.isolation_silence || self.table.live().len() <= 2 {
+            return;
+        }
+        for id in self.table.suspects().clone() {
+            let entry = self.table.get_mut(id);
+            if let Some(suspicion) = entry.and_then(|entry| entry.suspicion.as_mut()) {
+                suspicion.since = (suspicion.since + silence).min(now);
+            }
+        }
+    }
+
+    fn deadline_of(&self, id: NodeId) -> Option<Duration> {
+        let entry = self.table.get(id)?;
+        let suspicion = entry.suspicion?;
+        let patience = self.patience(entry.member.accusers.len());
+        let deadline = suspicion.since + patience;
+        if let Some(quick) = suspicion.quick {
+            return Some(quick.min(deadline));
+        }
+        let hold = if self.is_isolated() {
+            self.config.isolation_hold
+        } else {
+            Duration::ZERO
+        };
+        Some(deadline + hold)
+    }
+
+    /// How long a member may stay suspect with so many accusers.
+    fn patience(&self, accusers: usize) -> Duration {
+        let members = self.table.live().len();
+        let ticks = u64::from(self.config.suspicion_min_ticks);
+        let shortest =
+            self.config.tick.as_micros() as u64 * ticks * log10_milli(members).max(1000) / 1000;
+        let longest = shortest * u64::from(self.config.suspicion_max_factor);
+        if self.looks_partitioned() {
+            return Duration::from_micros(longest);
+        }
+        let expected = members.saturating_sub(2).min(MAX_ACCUSERS - 1);
+        let came = accusers.saturating_sub(1).min(MAX_ACCUSERS - 1);
+        let shrink = (longest - shortest) * SHRINK[expected][came] / 1000;
+        Duration::from_micros(longest - shrink)
+    }
+
+    /// Nobody is heard although more than one could be.
+    fn is_isolated(&self) -> bool {
+        let silence = self.now.saturating_sub(self.contact_at);
+        self.table.live().len() > 2 && silence > self.config.isolation_silence
+    }
+
+    /// So many members became suspect at once that the network is the likelier culprit.
+    fn looks_partitioned(&self) -> bool {
+        let silent = |id: &&NodeId| {
+            let entry = self.table.get(**id);
+            entry
+                .and_then(|e| e.suspicion)
+                .is_some_and(|s| s.quick.is_none())
+        };
+        let suspects = self.table.suspects();
+        suspects.len() >= PARTITION_SUSPECTS && {
+            let silent = suspects.iter().filter(silent).count();
+            silent >= PARTITION_SUSPECTS
+                && silent * 100 > self.table.live().len() * PARTITION_PERCENT
+        }
+    }
+}
+
+/// log10 in thousandths; the crate has no floating-point logarithm.
+fn log10_milli(number: usize) -> u64 {
+    let number = (number as u64).clamp(1, 1 << 31);
+    let whole = number.ilog2();
+    // The fraction of log2, bit by bit: squaring a number doubles its logarithm.
+    let mut fraction = 0u64;
+    let mut mantissa = (number << 32) >> whole;
+    for bit in (0..16).rev() {
+        let squared = (u128::from(mantissa) * u128::from(mantissa)) >> 32;
+        mantissa = squared as u64;
+        if mantissa >= 2 << 32 {
+            mantissa >>= 1;
+            fraction |= 1 << bit;
+        }
+    }
+    ((u64::from(whole) << 16 | fraction) * 301_030 / 1000) >> 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_integer_logarithm_is_right_to_a_thousandth() {
+        for (number, expected) in [(1, 0), (2, 301), (3, 477), (10, 1000), (256, 2408)] {
+            assert!(
+                log10_milli(number).abs_diff(expected) <= 1,
+                "log10({number})"
+            );
+        }
+        assert!(log10_milli(10_000).abs_diff(4000) <= 1);
+    }
+}

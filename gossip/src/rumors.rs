@@ -1,0 +1,67 @@
+//! What there is to say: ids of records that changed, each told a number of times.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::id::NodeId;
+
+/// Ids of changed records, the least told first. At most one per record of the table.
+#[derive(Debug, Default)]
+pub(crate) struct Rumors {
+    order: BTreeSet<(u32, NodeId)>,
+    told: BTreeMap<NodeId, u32>,
+}
+
+impl Rumors {
+    /// The record of `id` has changed: it is news again.
+    pub(crate) fn add(&mut self, id: NodeId) {
+        self.remove(id);
+        self.told.insert(id, 0);
+        self.order.insert((0, id));
+    }
+
+    pub(crate) fn remove(&mut self, id: NodeId) {
+        if let Some(told) = self.told.remove(&id) {
+            self.order.remove(&(told, id));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Ids in the order in which they should be told.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.order.iter().map(|&(_, id)| id)
+    }
+
+    /// The record of `id` has been told once more; after `limit` times it is old news.
+    pub(crate) fn told(&mut self, id: NodeId, limit: u32) {
+        let Some(told) = self.told.get(&id).copied() else {
+            return;
+        };
+        self.remove(id);
+        if told + 1 < limit {
+            self.told.insert(id, told + 1);
+            self.order.insert((told + 1, id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_told_comes_first_and_old_news_ends() {
+        let [a, b] = [NodeId([1; 16]), NodeId([2; 16])];
+        let mut rumors = Rumors::default();
+        rumors.add(a);
+        rumors.told(a, 2);
+        rumors.add(b);
+        assert!(rumors.waiting().eq([b, a]));
+        rumors.told(a, 2);
+        assert!(rumors.waiting().eq([b]));
+        rumors.add(a);
+        assert!(rumors.waiting().eq([a, b]));
+    }
+}
