@@ -1,0 +1,309 @@
+//! Crashes, cuts, losses and stalls: who is declared dead, how soon, and who is not.
+
+use zmesh_gossip::{Body, Event, Kind, State};
+
+use crate::network::{Network, Node, host, ms, secs};
+
+fn nobody_died(net: &Network) -> bool {
+    !net.nodes
+        .values()
+        .any(|node| node.saw(|event| matches!(event, Event::Died { .. })))
+}
+
+/// Time from a fault of the last of `count` nodes until all others hold it dead, in milliseconds,
+/// sorted.
+fn times_to_death(count: usize, seeds: u64, fault: fn(&mut Network, usize)) -> Vec<u64> {
+    let mut times: Vec<u64> = (0..seeds)
+        .map(|seed| {
+            let mut net = Network::started(seed, count);
+            net.run(secs(2) + ms(seed * 37));
+            let last = count - 1;
+            fault(&mut net, last);
+            let name = format!("n{last}");
+            let took = net.run_until(secs(10), |net| {
+                net.nodes
+                    .values()
+                    .all(|node| node.state_of(&name) == Some(State::Dead))
+            });
+            took.as_millis() as u64
+        })
+        .collect();
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn a_silent_host_is_found_dead_within_the_bounds() {
+    for (count, seeds, median, longest) in [
+        (2, 40, 2000, 2600),
+        (3, 60, 1800, 2500),
+        (32, 20, 2300, 3100),
+    ] {
+        let times = times_to_death(count, seeds, Network::vanish);
+        println!("{count} nodes: {times:?}");
+        assert!(times[times.len() / 2] <= median, "{count} nodes: {times:?}");
+        assert!(
+            times[times.len() - 1] <= longest,
+            "{count} nodes: {times:?}"
+        );
+    }
+}
+
+#[test]
+fn a_killed_process_is_found_dead_in_little_more_than_a_second() {
+    for (count, seeds) in [(2, 20), (3, 40), (32, 10)] {
+        let times = times_to_death(count, seeds, Network::kill);
+        println!("{count} nodes: {times:?}");
+        assert!(times[times.len() - 1] <= 1200, "{count} nodes: {times:?}");
+    }
+}
+
+#[test]
+fn two_of_three_killed_at_once_are_found_dead_by_the_third() {
+    let mut net = Network::started(1, 3);
+    net.run(secs(2));
+    net.kill(1);
+    net.kill(2);
+    let took = net.run_until(secs(3), |net| net.agree(1));
+    assert!(took < ms(2000), "{took:?}");
+}
+
+#[test]
+fn a_broken_connection_alone_kills_nobody() {
+    let mut net = Network::started(2, 5);
+    for i in 0..4 {
+        net.with(i, |machine, now| machine.handle_reset(&host(4), now));
+        net.with(i, |machine, now| machine.handle_refused(&host(4), now));
+    }
+    net.run(secs(10));
+    assert!(nobody_died(&net) && net.agree(5));
+}
+
+#[test]
+fn a_suspect_that_answers_is_alive_again_and_never_left_the_view() {
+    let mut net = Network::started(3, 5);
+    let victim = net.node(0).record_of("n4").unwrap();
+    let mut claim = victim.clone();
+    claim.state = State::Suspect;
+    claim.accusers = [zmesh_gossip::NodeId([7; 16])].into();
+    net.with(0, |machine, now| machine.handle_card(claim, now));
+    assert_eq!(net.node(0).state_of("n4"), Some(State::Suspect));
+    assert_eq!(net.node(0).view.len(), 5);
+    net.run_until(secs(1), |net| {
+        net.node(0).state_of("n4") == Some(State::Alive)
+    });
+    assert!(net.node(0).record_of("n4").unwrap().incarnation > victim.incarnation);
+    assert!(
+        net.node(4)
+            .saw(|event| matches!(event, Event::Refuted { .. }))
+    );
+    assert!(nobody_died(&net));
+}
+
+#[test]
+fn a_living_node_that_is_declared_dead_comes_back_by_itself() {
+    let mut net = Network::started(4, 5);
+    let mut claim = net.node(0).record_of("n4").unwrap();
+    claim.state = State::Dead;
+    net.with(0, |machine, now| machine.handle_card(claim, now));
+    assert_eq!(net.node(0).state_of("n4"), Some(State::Dead));
+    net.run_until(secs(2), |net| {
+        let alive = |node: &Node| node.state_of("n4") == Some(State::Alive);
+        net.nodes.values().all(alive) && net.agree(5)
+    });
+}
+
+#[test]
+fn loss_in_one_direction_between_two_nodes_is_bridged_by_helpers() {
+    let mut net = Network::started(5, 5);
+    net.cut(|from, to, _| from == host(0) && to == host(1));
+    net.run(secs(60));
+    assert!(nobody_died(&net) && net.agree(5), "{}", net.describe());
+}
+
+#[test]
+fn a_node_that_hears_nothing_is_declared_dead_and_declares_nobody_dead_for_long() {
+    let mut net = Network::started(6, 5);
+    net.cut(|_, to, _| to == host(4));
+    net.run(secs(6));
+    assert!(
+        (0..4).all(|i| net.node(i).state_of("n4") == Some(State::Dead)),
+        "{}",
+        net.describe()
+    );
+    assert!(!net.node(4).saw(|event| matches!(event, Event::Died { .. })));
+    net.heal();
+    net.run_until(secs(10), |net| net.agree(5));
+    assert!(!net.node(4).saw(|event| matches!(event, Event::Died { .. })));
+}
+
+#[test]
+fn a_process_that_stood_still_declares_nobody_dead() {
+    for gap in [ms(700), secs(2), secs(60)] {
+        let mut net = Network::started(7, 5);
+        net.freeze(2, gap);
+        net.run(gap + secs(5));
+        let node = net.node(2);
+        assert!(node.saw(|event| matches!(event, Event::Stalled { .. })));
+        assert!(!node.saw(|event| matches!(event, Event::Died { .. } | Event::Suspected { .. })));
+        net.run_until(secs(10), |net| net.agree(5));
+    }
+}
+
+#[test]
+fn halves_of_a_mesh_go_on_alone_and_come_together_by_themselves() {
+    for seed in 0..5 {
+        let mut net = Network::started(seed, 10);
+        let half = |address: &str| address < "10.0.0.5:1";
+        net.cut(move |from, to, _| half(from) != half(to));
+        net.run_until(secs(30), |net| {
+            net.nodes.values().all(|node| node.view.len() == 5)
+        });
+        net.run(secs(120));
+        net.heal();
+        let took = net.run_until(secs(70), |net| net.agree(10));
+        println!("healed in {took:?}");
+    }
+}
+
+#[test]
+fn a_node_cut_off_for_good_goes_on_alone_in_the_end() {
+    let mut net = Network::started(8, 4);
+    net.cut(|from, to, _| (from == host(3)) != (to == host(3)));
+    net.run_until(secs(30), |net| {
+        net.node(3).view.len() == 1 && net.node(0).view.len() == 3
+    });
+    net.heal();
+    net.run_until(secs(70), |net| net.agree(4));
+}
+
+#[test]
+fn a_quarter_of_all_packets_lost_kills_nobody() {
+    let mut net = Network::started(9, 20);
+    net.drop_percent(25);
+    net.run(secs(600));
+    assert!(nobody_died(&net));
+    net.heal();
+    net.run_until(secs(10), |net| net.agree(20));
+}
+
+#[test]
+fn the_dead_stay_dead_and_are_forgotten_after_a_day() {
+    let mut net = Network::started(10, 3);
+    let old_news = net.node(0).record_of("n2").unwrap();
+    net.vanish(2);
+    net.run_until(secs(5), |net| net.agree(2));
+    net.with(0, |machine, now| machine.handle_card(old_news.clone(), now));
+    net.run(secs(60));
+    assert!((0..2).all(|i| net.node(i).state_of("n2") == Some(State::Dead)));
+    assert!(net.agree(2));
+}
+
+#[test]
+fn tombstones_age_while_they_are_handed_round_and_end_everywhere() {
+    let mut net = Network::new(11);
+    net.config.tombstone_keep = secs(240);
+    net.config.tombstone_spread = secs(120);
+    (0..3).for_each(|i| net.start(i, if i == 0 { &[] } else { &["10.0.0.0:1"] }));
+    net.run_until(secs(5), |net| net.agree(3));
+    net.vanish(2);
+    net.run(secs(100));
+    net.start(3, &["10.0.0.1:1"]);
+    net.run(secs(10));
+    assert_eq!(
+        net.node(3).state_of("n2"),
+        Some(State::Dead),
+        "told with its age"
+    );
+    net.run(secs(30));
+    net.start(4, &["10.0.0.1:1"]);
+    net.run(secs(10));
+    assert_eq!(net.node(4).state_of("n2"), None, "too old to be told");
+    net.run(secs(110));
+    assert!(
+        net.nodes.values().all(|node| node.state_of("n2").is_none()),
+        "{}",
+        net.describe()
+    );
+}
+
+#[test]
+fn a_rumor_that_everybody_missed_is_mended_by_the_digests() {
+    let mut net = Network::started(12, 6);
+    net.run(secs(5));
+    let syncs = net.node(3).machine.stats().syncs;
+    // Node 0 learns of a member while nothing but probes without records gets through.
+    net.cut(|from, _, _| from == host(0));
+    let mut stranger = net.node(5).record_of("n5").unwrap();
+    stranger.name = "ghost".into();
+    stranger.id = zmesh_gossip::NodeId::new("test", "ghost");
+    stranger.state = State::Left;
+    net.with(0, |machine, now| machine.handle_card(stranger, now));
+    net.run(ms(950));
+    net.heal();
+    net.run_until(secs(5), |net| {
+        net.nodes
+            .values()
+            .all(|node| node.state_of("ghost") == Some(State::Left))
+    });
+    let synced: u64 = net
+        .nodes
+        .values()
+        .map(|node| node.machine.stats().syncs)
+        .sum();
+    assert!(synced > syncs);
+}
+
+#[test]
+fn another_process_at_a_members_address_is_not_taken_for_the_member() {
+    let mut net = Network::started(13, 4);
+    net.run(secs(1));
+    net.vanish(3);
+    let epoch = 1_900_000_000_000;
+    net.start_as("other", &host(3), epoch, &["10.0.0.0:1"]);
+    net.run_until(secs(3), |net| net.agree(4));
+    assert!((0..3).all(|i| net.node(i).state_of("n3") == Some(State::Dead)));
+}
+
+#[test]
+fn an_idle_mesh_is_quiet() {
+    let mut net = Network::started(14, 5);
+    net.run(secs(10));
+    let before = net.node(0).machine.stats();
+    net.run(secs(60));
+    let after = net.node(0).machine.stats();
+    let rate = (after.sent_bytes - before.sent_bytes) / 60;
+    println!("{rate} bytes a second");
+    assert!(rate <= 1536, "{rate} bytes a second");
+    assert_eq!(after.sent_of(Kind::Gossip), before.sent_of(Kind::Gossip));
+    assert_eq!(after.syncs, before.syncs);
+}
+
+#[test]
+fn a_killed_node_that_restarts_while_suspect_is_replaced() {
+    let mut net = Network::started(15, 5);
+    net.kill(4);
+    net.run(ms(200));
+    net.start(4, &["10.0.0.0:1"]);
+    net.run_until(secs(3), |net| net.agree(5));
+    assert!(!net.node(0).saw(|event| matches!(event, Event::Died { .. })));
+}
+
+#[test]
+fn the_lag_of_a_wedged_data_thread_is_seen_by_others() {
+    let mut net = Network::started(16, 2);
+    net.with(1, |machine, _| machine.set_lag(secs(3)));
+    net.run_until(secs(3), |net| {
+        net.node(0)
+            .saw(|event| matches!(event, Event::Lagging { lag, .. } if *lag == secs(3)))
+    });
+}
+
+#[test]
+fn a_node_that_hears_of_a_claim_only_by_an_accusation_refutes_it() {
+    let mut net = Network::started(17, 5);
+    net.cut(|_, to, body| to == host(4) && !matches!(body, Body::Accuse));
+    net.run_until(secs(10), |net| {
+        net.node(4).saw(|e| matches!(e, Event::Refuted { .. }))
+    });
+}

@@ -1,0 +1,5 @@
+//! Many machines on a network in memory.
+
+mod faults;
+mod joining;
+mod network;
