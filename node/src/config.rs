@@ -120,6 +120,124 @@ impl Default for Limits {
 
 impl Default for QueueConfig {
     fn default() -> Self {
-        Self { bytes: 64 << 20, policy: QueuePolicy::DropNewest }
+        Self {
+            bytes: 64 << 20,
+            policy: QueuePolicy::DropNewest,
+        }
+    }
+}
+
+impl QueuePolicy {
+    /// Its name in configuration files.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
+}
+
+/// A setting that no node can run with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {problem}")]
+pub struct ConfigError {
+    /// Name of the setting, as in the configuration file.
+    pub setting: &'static str,
+    /// What is wrong, and what is allowed.
+    pub problem: String,
+}
+
+impl Config {
+    /// Checks what the types do not say.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        require("name", is_name(&self.name), NAME_RULE)?;
+        require("cluster", is_name(&self.cluster), NAME_RULE)?;
+        require("weight", (1..=16).contains(&self.weight), "1 to 16")?;
+        require("zone", self.zone.len() <= 64, "at most 64 bytes")?;
+        let seeds = self.seeds.iter().all(|seed| is_host_and_port(seed));
+        require("seed", seeds, "HOST:PORT of another node's gossip address")?;
+        let advertise = self
+            .advertise
+            .as_deref()
+            .is_none_or(|host| !host.is_empty());
+        require(
+            "advertise",
+            advertise,
+            "a host name or address, without a port",
+        )?;
+        let message = (64..=1 << 30).contains(&limits.max_message_bytes);
+        require("max-message", message, "64 bytes to 1 GiB")?;
+        require(
+            "max-frames",
+            (1..=1 << 20).contains(&limits.max_frames),
+            "1 to 1048576",
+        )?;
+        require("max-connections", limits.max_connections > 0, "at least 1")?;
+        require(
+            "max-subscriptions",
+            limits.max_subscriptions > 0,
+            "at least 1",
+        )?;
+        let timeout = !limits.handshake_timeout.is_zero();
+        require("handshake-timeout", timeout, "longer than 0")?;
+        require(
+            "connection-budget",
+            limits.connection_budget_bytes > 0,
+            "at least 1 byte",
+        )?;
+        require(
+            "node-budget",
+            limits.node_budget_bytes > 0,
+            "at least 1 byte",
+        )?;
+        require("queue", self.queue.bytes > 0, "at least 1 byte")?;
+        let last = self.gossip_port.is_some() && self.link_port.is_some();
+        require(
+            "port",
+            last || self.port <= u16::MAX - 2,
+            "at most 65533: two more follow it",
+        )
+    }
+
+    /// The port that lies this far behind the client port, unless that is to be a free one.
+    pub(crate) fn port_after(&self, offset: u16) -> Option<u16> {
+        (self.port != 0).then(|| self.port.saturating_add(offset))
+    }
+
+    /// `host:port` that others are told for a listener.
+    pub(crate) fn advertised(&self, listener: &std::net::TcpListener) -> std::io::Result<String> {
+        let bound = listener.local_addr()?;
+        Ok(match &self.advertise {
+            Some(host) => format!("{}:{}", bracketed(host), bound.port()),
+            None => bound.to_string(),
+        })
+    }
+}
+
+const NAME_RULE: &str = "1 to 64 bytes, without spaces or control characters";
+
+fn require(setting: &'static str, holds: bool, allowed: &str) -> Result<(), ConfigError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ConfigError {
+        setting,
+        problem: format!("out of range; allowed is {allowed}"),
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let split = text.rsplit_once(':');
+    split.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
+}
+
+/// IPv6 addresses stand in brackets before a port.
+pub(crate) fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]")
+    } else {
+        host.into()
     }
 }

@@ -1,0 +1,51 @@
+//! The forwarding core: from the node that took a message to the nodes that want it, in order,
+//! once, and without loss.
+//!
+//! [`Router`] is a pure state machine: one input (`handle_*` with the time), then drain
+//! [`Router::poll_output`], then wait for the next input or [`Router::next_deadline`]. It knows no
+//! socket and no clock, so that thousands of seeded runs can try to break it.
+//!
+//! A message passes three places, and each has its file: `origin` (cut into records, numbered,
+//! kept until done), `owner` (matched against every node's interest, kept until acked) and
+//! `receiver` (de-duplicated, put into the clients' queues).
+
+mod batch;
+mod clients;
+mod dedup;
+mod interest;
+mod links;
+mod origin;
+mod outbox;
+mod owner;
+mod peers;
+mod prefixes;
+mod queue;
+mod receiver;
+mod router;
+mod serving;
+mod stats;
+mod subscriptions;
+mod topology;
+
+pub use batch::{Batch, Header};
+pub use interest::MAX_PREFIX_BYTES;
+pub use links::BadMessage;
+pub use peers::Message;
+pub use queue::Segment;
+pub use router::{Limits, Output, Router};
+pub use stats::{ClientStats, DropReason, PeerStats, Stats};
+pub use subscriptions::SubscribeError;
+pub use topology::{Peer, Ring, Topology};
+
+use std::time::Duration;
+
+/// One process of a node: its random `nonce`. A restarted node is another instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instance(pub u64);
+
+/// A client connection, unique for the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u32);
+
+/// Time since an arbitrary start.
+pub type Time = Duration;

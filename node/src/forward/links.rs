@@ -1,0 +1,427 @@
+//! What the core does when links come and go, with what arrives over them, and with time.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::batch::Batch;
+use super::dedup::MEMORY;
+use super::interest::{Change, MAX_PREFIX_BYTES};
+use super::owner::for_each_message;
+use super::peers::Message;
+use super::router::{Output, Router, SELF, TICK};
+use super::serving::Slot;
+use super::{DropReason, Header, Instance, Time};
+
+/// A node that owes acks and sends none for so long is passed over until it does.
+const ACK_PATIENCE: Time = Time::from_secs(5);
+
+/// Records wait so long at most for the interest of a node that their sender knew and this node
+/// does not: a node that this one cannot reach must not stop the others.
+const INTEREST_PATIENCE: Time = Time::from_secs(5);
+
+/// How often it is looked whether old memories can go.
+const EXPIRY: Time = Time::from_secs(30);
+
+/// What a peer sent that it must not send: the link is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadMessage {
+    /// Headers and messages of a batch do not fit together.
+    #[error("records and their messages do not fit together")]
+    Records,
+    /// The message belongs to the other direction.
+    #[error("a message of the wrong direction")]
+    Direction,
+}
+
+impl Router {
+    /// The link that this node dialed is up.
+    pub fn handle_link_up(&mut self, peer: Instance, now: Time) {
+        let slot = self.peers.slot(peer, now);
+        let state = self.peers.get_mut(slot);
+        state.link_up(now);
+        let (version, changes) = (self.interest.version(), self.interest.snapshot());
+        state.outgoing.push_back(Message::Interest {
+            version,
+            snapshot: true,
+            changes,
+        });
+        self.outputs.push_back(Output::Link(peer));
+        self.send_view(slot);
+        for kept in self.outbox.assigned_to(peer) {
+            let range = 0..kept.body.len();
+            self.give(peer, kept.header, &kept.body, range, now);
+            self.close_buffer(&kept.body, now);
+        }
+        self.resend_to(slot, now);
+        self.ring_changed(now);
+        self.settle(now);
+    }
+
+    /// The link that this node dialed is down.
+    pub fn handle_link_down(&mut self, peer: Instance, now: Time) {
+        let Some(slot) = self.peers.find(peer) else {
+            return;
+        };
+        self.peers.get_mut(slot).link_down(now);
+        self.forget_if_unused(slot);
+    }
+
+    /// A peer's link to this node is up.
+    pub fn handle_accepted(&mut self, peer: Instance, now: Time) {
+        let slot = self.peers.slot(peer, now);
+        let state = self.peers.get_mut(slot);
+        state.accepted_closed();
+        state.accepted = true;
+    }
+
+    /// A peer's link to this node is down.
+    pub fn handle_accepted_closed(&mut self, peer: Instance) {
+        let Some(slot) = self.peers.find(peer) else {
+            return;
+        };
+        self.peers.get_mut(slot).accepted_closed();
+        self.forget_if_unused(slot);
+    }
+
+    fn forget_if_unused(&mut self, slot: Slot) {
+        if self
+            .peers
+            .get(slot)
+            .is_some_and(|peer| peer.is_forgettable())
+        {
+            self.peers.unindex_interest(slot, &mut self.nodes);
+            self.peers.remove(slot);
+        }
+    }
+
+    /// Whether the link from a peer must not be read now: its records wait for the interest of
+    /// nodes that its view has and this node's has not.
+    pub fn is_held(&self, peer: Instance) -> bool {
+        let slot = self.peers.find(peer);
+        slot.and_then(|slot| self.peers.get(slot))
+            .is_some_and(|peer| !peer.awaiting.is_empty())
+    }
+
+    /// A peer's message came over the link that it dialed.
+    pub fn handle_message(
+        &mut self,
+        from: Instance,
+        message: Message,
+        now: Time,
+    ) -> Result<(), BadMessage> {
+        let Some(slot) = self.peers.find(from) else {
+            return Ok(());
+        };
+        let peer = self.peers.get_mut(slot);
+        if !peer.awaiting.is_empty() {
+            peer.held.push_back(message);
+            return Ok(());
+        }
+        let handled = self.take_message_from(slot, from, message, now);
+        self.settle(now);
+        handled
+    }
+
+    fn take_message_from(
+        &mut self,
+        slot: Slot,
+        from: Instance,
+        message: Message,
+        now: Time,
+    ) -> Result<(), BadMessage> {
+        match message {
+            Message::Interest {
+                version,
+                snapshot,
+                changes,
+            } => {
+                self.take_interest(slot, version, snapshot, changes, now);
+            }
+            Message::View { members } => {
+                let awaited = self.take_in(members, now);
+                self.spread_view();
+                let peer = self.peers.get_mut(slot);
+                peer.awaiting.extend(awaited);
+                peer.held_since = now;
+            }
+            Message::Publish(batch) => self.take_batch(slot, from, &batch, true, now)?,
+            Message::Deliver(batch) => {
+                let origin = batch.origin;
+                self.take_batch(slot, origin, &batch, false, now)?;
+            }
+            _ => return Err(BadMessage::Direction),
+        }
+        Ok(())
+    }
+
+    fn take_batch(
+        &mut self,
+        slot: Slot,
+        origin: Instance,
+        batch: &Batch,
+        publish: bool,
+        now: Time,
+    ) -> Result<(), BadMessage> {
+        self.nodes.trim();
+        self.clients.index.trim();
+        let chunk = batch.body.first().cloned().unwrap_or_default();
+        let mut at = 0;
+        let mut result = Ok(());
+        for header in &batch.headers {
+            let end = at + header.length as usize;
+            result = self.take_record(slot, origin, *header, &chunk, at..end, publish, now);
+            if result.is_err() {
+                break;
+            }
+            at = end;
+        }
+        self.close_buffer(&chunk, now);
+        if at != chunk.len() {
+            result.and(Err(BadMessage::Records))
+        } else {
+            result
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one record's whole way in, private to here"
+    )]
+    fn take_record(
+        &mut self,
+        slot: Slot,
+        origin: Instance,
+        header: Header,
+        chunk: &Bytes,
+        range: std::ops::Range<usize>,
+        publish: bool,
+        now: Time,
+    ) -> Result<(), BadMessage> {
+        let numbered = header.first > 0 && header.count > 0 && header.messages <= header.count;
+        if !numbered || header.first.checked_add(u64::from(header.count)).is_none() {
+            return Err(BadMessage::Records);
+        }
+        if publish {
+            let served = self.serve(origin, header, chunk, range, now);
+            return served.map_err(|_| BadMessage::Records);
+        }
+        for_each_message(chunk, range.clone(), self.limits.frames, |_| {})
+            .map_err(|_| BadMessage::Records)?;
+        if !self.deliver(slot, origin, header, chunk, &[range], now) {
+            self.ack(slot, origin, header.partition, header.last());
+        }
+        Ok(())
+    }
+
+    fn take_interest(
+        &mut self,
+        slot: Slot,
+        version: u64,
+        snapshot: bool,
+        changes: Vec<Change>,
+        now: Time,
+    ) {
+        let fits = |change: &Change| change.1.len() <= MAX_PREFIX_BYTES;
+        let changes = changes.into_iter().filter(fits).collect();
+        self.peers
+            .change_interest(slot, snapshot, changes, &mut self.nodes);
+        let peer = self.peers.get_mut(slot);
+        peer.interest = Some(version);
+        if !peer.has_replies() {
+            self.outputs.push_back(Output::Accepted(peer.instance));
+        }
+        peer.interest_ack = Some(version);
+        if peer.is_here() {
+            self.peers.index_interest(slot, &mut self.nodes);
+        }
+        if snapshot {
+            self.release_held(now);
+        }
+    }
+
+    /// Takes up links whose records waited for interest that is now known, or for nodes that
+    /// are known to be gone, or have waited long enough.
+    pub(super) fn release_held(&mut self, now: Time) {
+        for slot in self.peers.slots() {
+            let Some(peer) = self.peers.get(slot) else {
+                continue;
+            };
+            if peer.awaiting.is_empty() {
+                continue;
+            }
+            let patient = now.saturating_sub(peer.held_since) < INTEREST_PATIENCE;
+            let unknown = |instance: &Instance| {
+                let slot = self.peers.find(*instance);
+                let peer = slot.and_then(|slot| self.peers.get(slot));
+                patient && peer.is_some_and(|peer| peer.is_here() && peer.interest.is_none())
+            };
+            let still = peer.awaiting.iter().copied().filter(unknown).collect();
+            let peer = self.peers.get_mut(slot);
+            peer.awaiting = still;
+            if peer.awaiting.is_empty() {
+                self.take_held(slot, now);
+            }
+        }
+    }
+
+    fn take_held(&mut self, slot: Slot, now: Time) {
+        let from = self.peers.get_mut(slot).instance;
+        while let Some(peer) = self.peers.by_instance(from)
+            && peer.awaiting.is_empty()
+            && let Some(message) = peer.held.pop_front()
+        {
+            // What is malformed here closes nothing: its sender has moved on, and acks nothing.
+            let _ = self.take_message_from(slot, from, message, now);
+        }
+        self.outputs.push_back(Output::Accepted(from));
+    }
+
+    /// A peer's answer came over the link that this node dialed.
+    pub fn handle_reply(
+        &mut self,
+        from: Instance,
+        reply: Message,
+        now: Time,
+    ) -> Result<(), BadMessage> {
+        let Some(slot) = self.peers.find(from) else {
+            return Ok(());
+        };
+        let peer = self.peers.get_mut(slot);
+        peer.progress_at = now;
+        peer.passed_over = false;
+        match reply {
+            Message::Done { streams } => {
+                for (partition, last) in streams {
+                    self.finish(partition, last, now);
+                }
+            }
+            Message::Ack { origin, streams } => {
+                for (partition, last) in streams {
+                    self.handle_ack(slot, origin, partition, last, now);
+                }
+            }
+            Message::InterestAck { version } => {
+                peer.acked_interest = peer.acked_interest.max(Some(version));
+                self.check_ready(now);
+            }
+            Message::Holding => {}
+            _ => return Err(BadMessage::Direction),
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// The next reply for the link that a peer dialed.
+    pub fn take_reply(&mut self, peer: Instance) -> Option<Message> {
+        let peer = self.peers.by_instance(peer)?;
+        if let Some(version) = peer.interest_ack.take() {
+            return Some(Message::InterestAck { version });
+        }
+        if !peer.dones.is_empty() {
+            let streams = std::mem::take(&mut peer.dones).into_iter().collect();
+            return Some(Message::Done { streams });
+        }
+        if let Some(((origin, _), _)) = peer.acks.first_key_value() {
+            let origin = *origin;
+            let others = peer.acks.split_off(&(Instance(origin.0), u16::MAX));
+            let acks: BTreeMap<_, _> = std::mem::replace(&mut peer.acks, others);
+            let streams = acks
+                .into_iter()
+                .map(|((_, partition), last)| (partition, last));
+            return Some(Message::Ack {
+                origin,
+                streams: streams.collect(),
+            });
+        }
+        std::mem::take(&mut peer.say_holding).then_some(Message::Holding)
+    }
+
+    /// Tells a linked peer of the members that it has not been told of.
+    pub(super) fn send_view(&mut self, slot: Slot) {
+        let Some(peer) = self.peers.get(slot) else {
+            return;
+        };
+        let (instance, sent) = (peer.instance, &peer.sent_members);
+        let here = self.peers.iter().filter(|peer| peer.is_here());
+        let new =
+            here.filter(|member| member.instance != instance && !sent.contains(&member.instance));
+        let members: Vec<(Instance, Bytes)> = new
+            .map(|member| (member.instance, member.card.clone()))
+            .collect();
+        if members.is_empty() {
+            return;
+        }
+        let peer = self.peers.get_mut(slot);
+        peer.sent_members
+            .extend(members.iter().map(|(instance, _)| *instance));
+        if peer.outgoing.is_empty() {
+            self.outputs.push_back(Output::Link(peer.instance));
+        }
+        peer.outgoing.push_back(Message::View { members });
+    }
+
+    /// Looks at everything that depends on time.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.next_tick = now + TICK;
+        self.pass_over_the_silent(now);
+        self.say_holding();
+        self.release_held(now);
+        self.ring_changed(now);
+        if now >= self.next_expiry {
+            self.next_expiry = now + EXPIRY;
+            self.expire(now);
+        }
+        self.settle(now);
+    }
+
+    fn pass_over_the_silent(&mut self, now: Time) {
+        for slot in self.peers.slots() {
+            let peer = self.peers.get_mut(slot);
+            let silent = now.saturating_sub(peer.progress_at) >= ACK_PATIENCE;
+            if peer.owing > 0 && silent && !peer.passed_over {
+                peer.passed_over = true;
+                peer.outgoing
+                    .retain(|message| !matches!(message, Message::Deliver(_)));
+                self.outputs.push_back(Output::PassedOver(peer.instance));
+                self.stop_waiting_for(slot, DropReason::PassedOver, now);
+            }
+        }
+    }
+
+    fn say_holding(&mut self) {
+        let held: Vec<Slot> = self.withheld.keys().map(|(from, _, _)| *from).collect();
+        for slot in held.into_iter().filter(|slot| *slot != SELF) {
+            let Some(peer) = self.peers.get(slot) else {
+                continue;
+            };
+            let (instance, quiet) = (peer.instance, !peer.has_replies());
+            if peer.accepted {
+                self.peers.get_mut(slot).say_holding = true;
+            }
+            if quiet {
+                self.outputs.push_back(Output::Accepted(instance));
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Time) {
+        let (me, peers) = (self.me, &self.peers);
+        let is_here = |instance| instance == me || peers.find(instance).is_some();
+        self.dedup.expire(is_here, now);
+        self.serving.expire(is_here, now);
+        self.departed
+            .retain(|_, since| now.saturating_sub(*since) < MEMORY);
+        for slot in self.peers.slots() {
+            let peer = self.peers.get_mut(slot);
+            if peer
+                .learned_at
+                .is_some_and(|at| now.saturating_sub(at) >= EXPIRY)
+            {
+                // Membership has had the time to take it in, and did not.
+                peer.learned_at = None;
+                self.review_peer(slot, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The origin's side: every record taken from a client, kept until its owner says that it is done.
+//!
+//! Here lives the one rule of movement: a partition's stream goes to another owner only when the
+//! old one owes nothing. Until then new records are held, behind each other. If the old owner has
+//! gone, all that is not done goes to the new one, again and in order; receivers skip what they
+//! have seen.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+
+use super::{ClientId, Header, Instance};
+
+/// A record with the client that it was taken from.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) header: Header,
+    pub(crate) body: Bytes,
+    pub(crate) client: ClientId,
+}
+
+/// All streams of this node, by partition.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    streams: HashMap<u16, Stream, FixedState>,
+}
+
+/// The records of one partition.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    next: u64,
+    /// The owner that has, or gets, the assigned records.
+    target: Instance,
+    /// Ring version at which `target` was last looked up.
+    checked: u64,
+    undone: VecDeque<Kept>,
+    /// How many of `undone`, from the front, are given to the target; the others are held.
+    assigned: usize,
+    /// Whether the stream waits for the target to owe nothing before it moves on.
+    moving: bool,
+}
+
+/// Where a new record goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) header: Header,
+    /// `None`: held until the stream has moved.
+    pub(crate) to: Option<Instance>,
+}
+
+impl Outbox {
+    /// Numbers a record and keeps it. `desired` is asked for the owner when the stream is free to
+    /// go anywhere; `version` says when its answer may have changed.
+    pub(crate) fn add(
+        &mut self,
+        partition: u16,
+        count: u32,
+        body: Bytes,
+        client: ClientId,
+        version: u64,
+        desired: impl FnOnce() -> Instance,
+    ) -> Placed {
+        let stream = self.streams.entry(partition).or_insert_with(|| Stream {
+            next: 1,
+            target: Instance(0),
+            checked: u64::MAX,
+            undone: VecDeque::new(),
+            assigned: 0,
+            moving: false,
+        });
+        if stream.undone.is_empty() && stream.checked != version {
+            stream.target = desired();
+            stream.checked = version;
+        }
+        let length = body.len() as u32;
+        let header = Header {
+            partition,
+            first: stream.next,
+            count,
+            messages: count,
+            length,
+        };
+        stream.next += u64::from(count);
+        stream.undone.push_back(Kept {
+            header,
+            body,
+            client,
+        });
+        if stream.moving {
+            return Placed { header, to: None };
+        }
+        stream.assigned += 1;
+        Placed {
+            header,
+            to: Some(stream.target),
+        }
+    }
+
+    /// The owner is through with a stream up to this number. Returns what is no longer kept; the
+    /// flag says that the stream is now free to move.
+    pub(crate) fn done(&mut self, partition: u16, last: u64) -> (Vec<Kept>, bool) {
+        let Some(stream) = self.streams.get_mut(&partition) else {
+            return (Vec::new(), false);
+        };
+        let mut freed = Vec::new();
+        while stream.assigned > 0 {
+            match stream.undone.front() {
+                Some(kept) if kept.header.last() <= last => {
+                    freed.extend(stream.undone.pop_front());
+                    stream.assigned -= 1;
+                }
+                _ => break,
+            }
+        }
+        (freed, stream.moving && stream.assigned == 0)
+    }
+
+    /// Applies the rule of movement to a stream. Returns the owner and the records it must get
+    /// now, in order.
+    pub(crate) fn revise(
+        &mut self,
+        partition: u16,
+        desired: Instance,
+        version: u64,
+        gone: impl FnOnce(Instance) -> bool,
+    ) -> Option<(Instance, Vec<Kept>)> {
+        let stream = self.streams.get_mut(&partition)?;
+        stream.checked = version;
+        if stream.target == desired {
+            stream.moving = false;
+            return stream.assign_from(stream.assigned);
+        }
+        if stream.assigned == 0 || gone(stream.target) {
+            stream.target = desired;
+            stream.moving = false;
+            return stream.assign_from(0);
+        }
+        stream.moving = true;
+        None
+    }
+
+    /// All that a node has to get again when its link is new.
+    pub(crate) fn assigned_to(&self, target: Instance) -> Vec<Kept> {
+        let mine = |partition: &u16| {
+            let stream = &self.streams[partition];
+            let kept = stream.undone.iter().take(stream.assigned);
+            if stream.target == target {
+                kept
+            } else {
+                stream.undone.iter().take(0)
+            }
+        };
+        self.active().iter().flat_map(mine).cloned().collect()
+    }
+
+    /// Partitions with records that are not done.
+    pub(crate) fn active(&self) -> Vec<u16> {
+        let active = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| !stream.undone.is_empty());
+        let mut partitions: Vec<u16> = active.map(|(partition, _)| *partition).collect();
+        partitions.sort_unstable();
+        partitions
+    }
+
+    /// Streams that wait to move.
+    pub(crate) fn moving(&self) -> usize {
+        self.streams.values().filter(|stream| stream.moving).count()
+    }
+}
+
+impl Stream {
+    fn assign_from(&mut self, index: usize) -> Option<(Instance, Vec<Kept>)> {
+        self.assigned = self.undone.len();
+        let records: Vec<Kept> = self.undone.iter().skip(index).cloned().collect();
+        (!records.is_empty()).then_some((self.target, records))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Instance = Instance(1);
+    const B: Instance = Instance(2);
+
+    fn add(outbox: &mut Outbox, owner: Instance) -> Placed {
+        outbox.add(9, 2, Bytes::from_static(b"xx"), ClientId(1), 1, || owner)
+    }
+
+    fn firsts(moved: Option<(Instance, Vec<Kept>)>) -> (Instance, Vec<u64>) {
+        let (target, kept) = moved.unwrap();
+        (target, kept.iter().map(|kept| kept.header.first).collect())
+    }
+
+    #[test]
+    fn records_are_numbered_without_gaps() {
+        let mut outbox = Outbox::default();
+        assert_eq!(add(&mut outbox, A).header.first, 1);
+        let placed = add(&mut outbox, A);
+        assert_eq!(
+            (placed.header.first, placed.header.last(), placed.to),
+            (3, 4, Some(A))
+        );
+    }
+
+    #[test]
+    fn a_stream_moves_only_when_the_old_owner_owes_nothing() {
+        let mut outbox = Outbox::default();
+        add(&mut outbox, A);
+        assert!(outbox.revise(9, B, 2, |_| false).is_none());
+        assert_eq!(add(&mut outbox, B).to, None);
+        let (freed, free) = outbox.done(9, 2);
+        assert_eq!((freed.len(), free), (1, true));
+        assert_eq!(firsts(outbox.revise(9, B, 2, |_| false)), (B, vec![3]));
+        assert_eq!(add(&mut outbox, B).to, Some(B));
+    }
+
+    #[test]
+    fn held_records_go_first_when_the_move_is_called_off() {
+        let mut outbox = Outbox::default();
+        add(&mut outbox, A);
+        outbox.revise(9, B, 2, |_| false);
+        add(&mut outbox, B);
+        assert_eq!(firsts(outbox.revise(9, A, 3, |_| false)), (A, vec![3]));
+        assert_eq!(add(&mut outbox, A).header.first, 5);
+    }
+
+    #[test]
+    fn all_that_is_not_done_goes_to_the_successor_of_a_dead_owner_in_order() {
+        let mut outbox = Outbox::default();
+        add(&mut outbox, A);
+        add(&mut outbox, A);
+        outbox.done(9, 2);
+        assert_eq!(firsts(outbox.revise(9, B, 2, |_| true)), (B, vec![3]));
+        assert_eq!(outbox.assigned_to(A).len(), 0);
+        assert_eq!(outbox.assigned_to(B).len(), 1);
+    }
+}

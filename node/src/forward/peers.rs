@@ -1,0 +1,375 @@
+//! The other nodes: what each wants, what waits for it, and what it owes.
+//!
+//! Two connections join two nodes. On the one that this node dialed it sends records, interest
+//! and views, and gets acks back; on the one that it accepted it is the other way round.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+
+use super::batch::{Batch, Header};
+use super::interest::Change;
+use super::prefixes::PrefixIndex;
+use super::serving::Slot;
+use super::{Instance, PeerStats, Time};
+
+/// A link to a living owner that is down for longer is taken for lost: its successor steps in.
+pub(crate) const LINK_PATIENCE: Time = Time::from_secs(2);
+
+/// What nodes say to each other over links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Dialer: what its clients subscribe to. A snapshot replaces everything before it.
+    Interest {
+        /// The interest's version after these changes.
+        version: u64,
+        /// Whether the changes begin from nothing.
+        snapshot: bool,
+        /// Prefixes added (`true`) or removed, in order.
+        changes: Vec<Change>,
+    },
+    /// Dialer: members that it knows and that the receiver must know before the next record.
+    View {
+        /// Instances with their membership records.
+        members: Vec<(Instance, Bytes)>,
+    },
+    /// Dialer, as origin: records for the receiver to serve as their owner.
+    Publish(Batch),
+    /// Dialer, as owner: records that the receiver's clients want.
+    Deliver(Batch),
+    /// Acceptor, as owner: streams of the dialer are done up to these numbers.
+    Done {
+        /// Partitions with the number of the last message that is done.
+        streams: Vec<(u16, u64)>,
+    },
+    /// Acceptor: streams of an origin were delivered up to these numbers.
+    Ack {
+        /// The origin of the streams.
+        origin: Instance,
+        /// Partitions with the number of the last message delivered.
+        streams: Vec<(u16, u64)>,
+    },
+    /// Acceptor: it has taken in the interest up to this version.
+    InterestAck {
+        /// The version.
+        version: u64,
+    },
+    /// Acceptor: it lives, and holds acks back because a subscriber's queue is full.
+    Holding,
+}
+
+/// All peers, by slot and by instance.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    slots: Vec<Option<PeerState>>,
+    by_instance: HashMap<Instance, Slot, FixedState>,
+}
+
+/// One peer.
+#[derive(Debug)]
+pub(crate) struct PeerState {
+    pub(crate) instance: Instance,
+    pub(crate) card: Bytes,
+    /// Membership holds it alive.
+    pub(crate) in_topology: bool,
+    /// Another node named it, and membership has no opinion yet.
+    pub(crate) learned_at: Option<Time>,
+    pub(crate) prefixes: HashSet<Vec<u8>>,
+    /// The version of `prefixes`, once there was a snapshot.
+    pub(crate) interest: Option<u64>,
+    indexed: bool,
+
+    pub(crate) up: bool,
+    down_since: Time,
+    pub(crate) outgoing: VecDeque<Message>,
+    pending_bytes: usize,
+    pub(crate) sent_members: HashSet<Instance>,
+    /// Version of this node's interest that the peer has.
+    pub(crate) acked_interest: Option<u64>,
+    /// Streams of which it owes acks.
+    pub(crate) owing: usize,
+    pub(crate) progress_at: Time,
+    pub(crate) passed_over: bool,
+
+    pub(crate) accepted: bool,
+    pub(crate) acks: BTreeMap<(Instance, u16), u64>,
+    pub(crate) dones: BTreeMap<u16, u64>,
+    pub(crate) interest_ack: Option<u64>,
+    pub(crate) say_holding: bool,
+    /// Messages from it that wait until the interest of `awaiting` is known.
+    pub(crate) held: VecDeque<Message>,
+    pub(crate) awaiting: BTreeSet<Instance>,
+    pub(crate) held_since: Time,
+
+    messages: u64,
+    bytes: u64,
+    sessions: u64,
+}
+
+impl Peers {
+    /// No peers; slot 0 is this node's own and never in use here.
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: vec![None],
+            by_instance: HashMap::default(),
+        }
+    }
+
+    /// The slot of an instance, made if need be.
+    pub(crate) fn slot(&mut self, instance: Instance, now: Time) -> Slot {
+        if let Some(slot) = self.by_instance.get(&instance) {
+            return *slot;
+        }
+        let slot = self.slots.len() as Slot;
+        self.slots.push(Some(PeerState::new(instance, now)));
+        self.by_instance.insert(instance, slot);
+        slot
+    }
+
+    pub(crate) fn find(&self, instance: Instance) -> Option<Slot> {
+        self.by_instance.get(&instance).copied()
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&PeerState> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    /// A peer whose slot was just found: slots stay valid until [`Peers::remove`].
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> &mut PeerState {
+        self.slots[slot as usize]
+            .as_mut()
+            .expect("a slot is in use until its peer is removed")
+    }
+
+    pub(crate) fn by_instance(&mut self, instance: Instance) -> Option<&mut PeerState> {
+        let slot = self.find(instance)?;
+        self.slots[slot as usize].as_mut()
+    }
+
+    pub(crate) fn slots(&self) -> Vec<Slot> {
+        let used = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, peer)| peer.is_some());
+        used.map(|(slot, _)| slot as Slot).collect()
+    }
+
+    /// Slots of peers whose link is up.
+    pub(crate) fn linked(&self) -> Vec<Slot> {
+        let mut slots = self.slots();
+        slots.retain(|slot| self.get(*slot).is_some_and(|peer| peer.up));
+        slots
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PeerState> {
+        self.slots.iter().flatten()
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        if let Some(peer) = self.slots[slot as usize].take() {
+            self.by_instance.remove(&peer.instance);
+        }
+    }
+
+    /// Whether records can be given to it: it is held alive and its link is up, or has not been
+    /// down for long.
+    pub(crate) fn is_usable(&self, instance: Instance, now: Time) -> bool {
+        let peer = self.find(instance).and_then(|slot| self.get(slot));
+        peer.is_some_and(|peer| {
+            peer.is_here() && (peer.up || now.saturating_sub(peer.down_since) < LINK_PATIENCE)
+        })
+    }
+
+    /// Makes a peer's prefixes count for matching.
+    pub(crate) fn index_interest(&mut self, slot: Slot, index: &mut PrefixIndex) {
+        let peer = self.get_mut(slot);
+        if !std::mem::replace(&mut peer.indexed, true) {
+            for prefix in &peer.prefixes {
+                index.insert(prefix, slot);
+            }
+        }
+    }
+
+    /// The opposite.
+    pub(crate) fn unindex_interest(&mut self, slot: Slot, index: &mut PrefixIndex) {
+        let peer = self.get_mut(slot);
+        if std::mem::replace(&mut peer.indexed, false) {
+            for prefix in &peer.prefixes {
+                index.remove(prefix, slot);
+            }
+        }
+    }
+
+    /// Takes in a change of a peer's prefixes.
+    pub(crate) fn change_interest(
+        &mut self,
+        slot: Slot,
+        snapshot: bool,
+        changes: Vec<Change>,
+        index: &mut PrefixIndex,
+    ) {
+        let peer = self.get_mut(slot);
+        if snapshot {
+            let kept: HashSet<&[u8]> = changes.iter().map(|(_, prefix)| &prefix[..]).collect();
+            peer.prefixes.retain(|prefix| {
+                let keep = kept.contains(&prefix[..]);
+                if !keep && peer.indexed {
+                    index.remove(prefix, slot);
+                }
+                keep
+            });
+        }
+        for (add, prefix) in changes {
+            if peer.indexed && add {
+                index.insert(&prefix, slot);
+            } else if peer.indexed {
+                index.remove(&prefix, slot);
+            }
+            if add {
+                peer.prefixes.insert(prefix);
+            } else {
+                peer.prefixes.remove(&prefix);
+            }
+        }
+    }
+}
+
+impl PeerState {
+    fn new(instance: Instance, now: Time) -> Self {
+        Self {
+            instance,
+            card: Bytes::new(),
+            in_topology: false,
+            learned_at: None,
+            prefixes: HashSet::new(),
+            interest: None,
+            indexed: false,
+            up: false,
+            down_since: now,
+            outgoing: VecDeque::new(),
+            pending_bytes: 0,
+            sent_members: HashSet::new(),
+            acked_interest: None,
+            owing: 0,
+            progress_at: now,
+            passed_over: false,
+            accepted: false,
+            acks: BTreeMap::new(),
+            dones: BTreeMap::new(),
+            interest_ack: None,
+            say_holding: false,
+            held: VecDeque::new(),
+            awaiting: BTreeSet::new(),
+            held_since: now,
+            messages: 0,
+            bytes: 0,
+            sessions: 0,
+        }
+    }
+
+    /// Whether anybody says that it is alive.
+    pub(crate) fn is_here(&self) -> bool {
+        self.in_topology || self.learned_at.is_some()
+    }
+
+    /// Whether nothing is left that anybody could ask for.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        !self.is_here() && !self.up && !self.accepted
+    }
+
+    pub(crate) fn link_up(&mut self, now: Time) {
+        self.up = true;
+        self.sessions += 1;
+        self.progress_at = now;
+        self.passed_over = false;
+        self.sent_members.clear();
+        self.clear_outgoing();
+    }
+
+    pub(crate) fn link_down(&mut self, now: Time) {
+        self.up = false;
+        self.down_since = now;
+        self.clear_outgoing();
+    }
+
+    pub(crate) fn accepted_closed(&mut self) {
+        self.accepted = false;
+        self.acks.clear();
+        self.dones.clear();
+        self.interest_ack = None;
+        self.say_holding = false;
+        self.held.clear();
+        self.awaiting.clear();
+    }
+
+    pub(crate) fn has_replies(&self) -> bool {
+        !self.acks.is_empty()
+            || !self.dones.is_empty()
+            || self.interest_ack.is_some()
+            || self.say_holding
+    }
+
+    pub(crate) fn clear_outgoing(&mut self) {
+        self.outgoing.clear();
+        self.pending_bytes = 0;
+    }
+
+    /// The batch at the end of what waits, or a new one. `publish` says which kind; `chunk` is
+    /// the buffer that is being cut up.
+    pub(crate) fn batch(&mut self, publish: bool, origin: Instance, chunk: &Bytes) -> &mut Batch {
+        let joins = match self.outgoing.back() {
+            Some(Message::Publish(batch)) => publish && batch.has_room(),
+            Some(Message::Deliver(batch)) => !publish && batch.origin == origin && batch.has_room(),
+            _ => false,
+        };
+        if !joins {
+            self.close_batch(chunk);
+            let batch = Batch::new(origin);
+            let message = if publish {
+                Message::Publish(batch)
+            } else {
+                Message::Deliver(batch)
+            };
+            self.outgoing.push_back(message);
+        }
+        match self.outgoing.back_mut() {
+            Some(Message::Publish(batch) | Message::Deliver(batch)) => batch,
+            _ => unreachable!("a batch was just found or put there"),
+        }
+    }
+
+    /// Ends the open range of the last batch.
+    pub(crate) fn close_batch(&mut self, chunk: &Bytes) {
+        if let Some(Message::Publish(batch) | Message::Deliver(batch)) = self.outgoing.back_mut() {
+            batch.close(chunk);
+        }
+    }
+
+    pub(crate) fn count(&mut self, header: &Header) {
+        self.messages += u64::from(header.messages);
+        self.bytes += u64::from(header.length);
+        self.pending_bytes += header.length as usize;
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Message> {
+        let message = self.outgoing.pop_front()?;
+        if let Message::Publish(batch) | Message::Deliver(batch) = &message {
+            self.pending_bytes = self.pending_bytes.saturating_sub(batch.bytes());
+        }
+        Some(message)
+    }
+
+    pub(crate) fn stats(&self) -> PeerStats {
+        PeerStats {
+            instance: self.instance,
+            up: self.up,
+            messages: self.messages,
+            bytes: self.bytes,
+            pending_bytes: self.pending_bytes,
+            prefixes: self.prefixes.len(),
+            sessions: self.sessions,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Third place: a node whose clients want the message. It skips what it has seen, puts the rest
+//! into the clients' queues, and acks.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::clients::Asked;
+use super::owner::for_each_message;
+use super::prefixes::SetId;
+use super::queue::Segment;
+use super::router::{Output, Router, SELF};
+use super::serving::Slot;
+use super::{ClientId, Header, Instance, Time};
+use crate::config::QueuePolicy;
+
+/// Neighbouring messages that the same clients want, not yet in their queues.
+#[derive(Debug)]
+pub(crate) struct LocalRun {
+    set: SetId,
+    range: Range<usize>,
+    messages: u32,
+}
+
+/// An ack that is held back while subscribers' queues are full.
+#[derive(Debug)]
+pub(crate) struct Withheld {
+    upto: u64,
+    clients: Vec<ClientId>,
+}
+
+impl Router {
+    /// Delivers a record, or part of one, that came from the owner at `from`. Returns whether
+    /// the ack must be held back.
+    pub(super) fn deliver(
+        &mut self,
+        from: Slot,
+        origin: Instance,
+        header: Header,
+        chunk: &Bytes,
+        ranges: &[Range<usize>],
+        now: Time,
+    ) -> bool {
+        let last = header.last();
+        let mut full = Vec::new();
+        if self.dedup.is_new(origin, header.partition, last) {
+            for range in ranges {
+                self.deliver_range(chunk, range.clone(), &mut full, now);
+            }
+            if self.limits.queue.policy == QueuePolicy::Block {
+                // Only if the run ends with the record is it known whose ack to hold back.
+                full.extend(self.end_run(chunk, now));
+            }
+        } else {
+            self.stats.duplicate_records += 1;
+        }
+        self.withhold(from, origin, header.partition, last, full)
+    }
+
+    fn deliver_range(
+        &mut self,
+        chunk: &Bytes,
+        range: Range<usize>,
+        full: &mut Vec<ClientId>,
+        now: Time,
+    ) {
+        let mut at = range.start;
+        while at < range.end {
+            let Self {
+                clients,
+                local_run,
+                limits,
+                ..
+            } = self;
+            let mut other = None;
+            let found = for_each_message(chunk, at..range.end, limits.frames, |span| {
+                if other.is_some() {
+                    return;
+                }
+                let set = clients.index.find(span.topic(chunk));
+                let span = span.range();
+                match local_run {
+                    Some(run) if run.set == set && run.range.end == span.start => {
+                        run.range.end = span.end;
+                        run.messages += 1;
+                        at = span.end;
+                    }
+                    _ => other = Some((set, span)),
+                }
+            });
+            debug_assert!(found.is_ok(), "a record is matched before it is delivered");
+            let Some((set, span)) = other else { return };
+            full.extend(self.end_run(chunk, now));
+            at = span.end;
+            self.local_run = Some(LocalRun {
+                set,
+                range: span,
+                messages: 1,
+            });
+        }
+    }
+
+    /// Puts the current run into the queues of those who want it. Returns whose are full.
+    fn end_run(&mut self, chunk: &Bytes, now: Time) -> Vec<ClientId> {
+        let mut full = Vec::new();
+        let Some(run) = self.local_run.take() else {
+            return full;
+        };
+        let Self {
+            clients,
+            stats,
+            outputs,
+            ..
+        } = self;
+        let ids: Vec<u32> = clients.index.ids(run.set).to_vec();
+        if ids.is_empty() {
+            return full;
+        }
+        let segment = Segment {
+            bytes: chunk.slice(run.range),
+            messages: run.messages,
+        };
+        for id in ids.into_iter().map(ClientId) {
+            match clients.push(id, segment.clone(), stats, now) {
+                Asked::Nothing => {}
+                Asked::Wake => outputs.push_back(Output::Client(id)),
+                Asked::Hold => full.push(id),
+                Asked::Close => outputs.push_back(Output::CloseClient(id)),
+            }
+        }
+        full
+    }
+
+    /// Ends the run that was cut from a buffer.
+    pub(super) fn flush_local(&mut self, chunk: &Bytes, now: Time) {
+        let full = self.end_run(chunk, now);
+        debug_assert!(
+            full.is_empty(),
+            "with the policy `block` runs end with their record"
+        );
+    }
+
+    fn withhold(
+        &mut self,
+        from: Slot,
+        origin: Instance,
+        partition: u16,
+        last: u64,
+        full: Vec<ClientId>,
+    ) -> bool {
+        let key = (from, origin, partition);
+        if full.is_empty() && !self.withheld.contains_key(&key) {
+            return false;
+        }
+        let withheld = self.withheld.entry(key).or_insert(Withheld {
+            upto: 0,
+            clients: full.clone(),
+        });
+        withheld.upto = withheld.upto.max(last);
+        withheld.clients.extend(full);
+        true
+    }
+
+    /// Notes that a stream was delivered up to this number, to be told to its owner.
+    pub(super) fn ack(&mut self, from: Slot, origin: Instance, partition: u16, last: u64) {
+        let peer = self.peers.get_mut(from);
+        if !peer.accepted {
+            return;
+        }
+        if !peer.has_replies() {
+            self.outputs.push_back(Output::Accepted(peer.instance));
+        }
+        let acked = peer.acks.entry((origin, partition)).or_insert(0);
+        *acked = last.max(*acked);
+    }
+
+    /// A subscriber has room again, or has gone: acks that waited for it alone are due.
+    pub(super) fn unblock(&mut self, client: ClientId, now: Time) {
+        let mut due = Vec::new();
+        self.withheld.retain(|key, withheld| {
+            withheld.clients.retain(|waiting| *waiting != client);
+            if withheld.clients.is_empty() {
+                due.push((*key, withheld.upto));
+            }
+            !withheld.clients.is_empty()
+        });
+        due.sort_unstable();
+        for ((from, origin, partition), upto) in due {
+            if from == SELF {
+                self.handle_ack(SELF, origin, partition, upto, now);
+            } else if self.peers.get(from).is_some() {
+                self.ack(from, origin, partition, upto);
+            }
+        }
+    }
+}

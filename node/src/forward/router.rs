@@ -1,0 +1,256 @@
+//! The core's state, its inputs from clients, and its outputs. What it does with records is in
+//! the files of the three places that they pass.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use zmesh_partition::{Partition, Table};
+
+use super::clients::{Budgets, Clients};
+use super::dedup::Dedup;
+use super::interest::Interest;
+use super::outbox::{Kept, Outbox};
+use super::owner::Scratch;
+use super::peers::{Message, Peers};
+use super::prefixes::PrefixIndex;
+use super::queue::Segment;
+use super::receiver::{LocalRun, Withheld};
+use super::serving::{Serving, Slot};
+use super::topology::{Ring, Topology};
+use super::{ClientId, ClientStats, Instance, PeerStats, Stats, Time};
+use crate::config::QueueConfig;
+use crate::zmtp::frames::FrameLimits;
+
+/// How often time-outs are looked at; all of them are seconds long.
+pub(super) const TICK: Time = Time::from_millis(250);
+
+/// Keys whose partition is remembered, before the memo starts over.
+const PARTITION_MEMO: usize = 65_536;
+
+/// The slot that stands for this node itself in the interest of nodes.
+pub(crate) const SELF: Slot = 0;
+
+/// What a router may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Limits of one message.
+    pub frames: FrameLimits,
+    /// Bytes of one client that may be on their way.
+    pub connection_budget: usize,
+    /// Bytes of all clients that may be on their way.
+    pub node_budget: usize,
+    /// Subscriptions of one client.
+    pub subscriptions: usize,
+    /// A subscriber's queue.
+    pub queue: QueueConfig,
+}
+
+/// What the driver has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A client has something to write, or may be read again.
+    Client(ClientId),
+    /// A client must be disconnected: its queue is full and that is its policy.
+    CloseClient(ClientId),
+    /// Messages wait for the link that this node dialed.
+    Link(Instance),
+    /// Replies wait for the link that this node accepted, or it may be read again.
+    Accepted(Instance),
+    /// A member's record, as another node knows it: to be told to membership.
+    Learned(Bytes),
+    /// A subscription is in force everywhere; so long it took.
+    SubscriptionReady(Time),
+    /// A node acked nothing for too long: its messages are dropped until it acks again.
+    PassedOver(Instance),
+}
+
+/// The forwarding core of one node.
+#[derive(Debug)]
+pub struct Router {
+    pub(super) me: Instance,
+    pub(super) limits: Limits,
+    pub(super) topology: Topology,
+    /// Rises whenever another owner may be desired for some partition.
+    pub(super) ring_version: u64,
+    pub(super) peers: Peers,
+    /// Instances that membership held alive and no longer does, and since when: what another
+    /// node still says of them is not believed.
+    pub(super) departed: HashMap<Instance, Time>,
+    /// Which nodes want a topic, this one included.
+    pub(super) nodes: PrefixIndex,
+    pub(super) clients: Clients,
+    pub(super) interest: Interest,
+    pub(super) outbox: Outbox,
+    pub(super) serving: Serving,
+    pub(super) dedup: Dedup,
+    pub(super) withheld: HashMap<(Slot, Instance, u16), Withheld>,
+    pub(super) local_run: Option<LocalRun>,
+    pub(super) scratch: Scratch,
+    /// Peers with a batch that is open while a buffer is cut up.
+    pub(super) touched: Vec<Slot>,
+    /// Records to be given to an owner before the current input is through.
+    pub(super) todo: VecDeque<(Instance, Kept)>,
+    partitions: HashMap<Box<[u8]>, u16, RandomState>,
+    pub(super) stats: Stats,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) next_tick: Time,
+    pub(super) next_expiry: Time,
+}
+
+impl Router {
+    /// A core that knows of no other node.
+    pub fn new(me: Instance, limits: Limits, now: Time) -> Self {
+        let budgets = Budgets {
+            connection: limits.connection_budget,
+            node: limits.node_budget,
+        };
+        let ring = Arc::new(Ring::new(Table::empty(), HashMap::new()));
+        Self {
+            me,
+            limits,
+            topology: Topology {
+                peers: Vec::new(),
+                gone: HashSet::new(),
+                ring,
+            },
+            ring_version: 0,
+            peers: Peers::new(),
+            departed: HashMap::new(),
+            nodes: PrefixIndex::default(),
+            clients: Clients::new(budgets),
+            interest: Interest::default(),
+            outbox: Outbox::default(),
+            serving: Serving::default(),
+            dedup: Dedup::default(),
+            withheld: HashMap::new(),
+            local_run: None,
+            scratch: Scratch::default(),
+            touched: Vec::new(),
+            todo: VecDeque::new(),
+            partitions: HashMap::default(),
+            stats: Stats::default(),
+            outputs: VecDeque::new(),
+            next_tick: now + TICK,
+            next_expiry: now,
+        }
+    }
+
+    /// What is to be done, oldest first; to be drained after each input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Router::handle_timeout`] is to be called.
+    pub fn next_deadline(&self) -> Time {
+        self.next_tick
+    }
+
+    /// A client has connected.
+    pub fn handle_client_opened(&mut self, client: ClientId) {
+        self.clients.open(client, self.limits.queue);
+    }
+
+    /// A client has gone. Messages that it sent still arrive.
+    pub fn handle_client_closed(&mut self, client: ClientId, now: Time) {
+        for prefix in self.clients.close(client, &mut self.stats) {
+            self.release_prefix(&prefix);
+        }
+        self.interest.forget(client);
+        self.unblock(client, now);
+        self.settle(now);
+    }
+
+    /// The next messages to write to a client.
+    pub fn take_segment(&mut self, client: ClientId, now: Time) -> Option<Segment> {
+        let (segment, freed) = self.clients.pop(client, &mut self.stats)?;
+        if freed {
+            self.unblock(client, now);
+            self.settle(now);
+        }
+        Some(segment)
+    }
+
+    /// Whether more may be read from a client. If not, [`Output::Client`] says when.
+    pub fn may_read(&mut self, client: ClientId) -> bool {
+        self.clients.may_read(client)
+    }
+
+    /// Counters and sizes.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            undone_bytes: self.clients.undone(),
+            unacked_bytes: self.serving.pending_bytes(),
+            moving_partitions: self.outbox.moving(),
+            prefixes: self.interest.len(),
+            origins: self.dedup.origins(),
+            ..self.stats.clone()
+        }
+    }
+
+    /// One client's counters and sizes.
+    pub fn client_stats(&self, client: ClientId) -> Option<ClientStats> {
+        self.clients.stats(client)
+    }
+
+    /// Every peer's.
+    pub fn peer_stats(&self) -> impl Iterator<Item = PeerStats> {
+        self.peers
+            .iter()
+            .filter(|peer| peer.is_here())
+            .map(|peer| peer.stats())
+    }
+
+    /// Prefixes of this node's clients: how many connections hold each, and whether every member
+    /// knows of it.
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&[u8], u32, bool)> {
+        let prefixes = self.interest.prefixes();
+        prefixes.map(|(prefix, connections)| (prefix, connections, self.interest.is_ready(prefix)))
+    }
+
+    /// Whether the interest of every one of these instances is known: a node that joins waits
+    /// for it before it takes part.
+    pub fn knows_interest_of_all(&self) -> bool {
+        self.topology.peers.iter().all(|peer| {
+            let slot = self.peers.find(peer.instance);
+            slot.and_then(|slot| self.peers.get(slot))
+                .is_some_and(|peer| peer.interest.is_some())
+        })
+    }
+
+    /// The next message for the link to a peer.
+    pub fn take_message(&mut self, peer: Instance) -> Option<Message> {
+        self.peers.by_instance(peer)?.pop()
+    }
+
+    /// The partition of a topic, remembered by its key.
+    pub(super) fn partition_of(&mut self, key: &[u8]) -> u16 {
+        if let Some(partition) = self.partitions.get(key) {
+            return *partition;
+        }
+        if self.partitions.len() >= PARTITION_MEMO {
+            self.partitions.clear();
+        }
+        let partition = Partition::of_key(key).get();
+        self.partitions.insert(key.into(), partition);
+        partition
+    }
+
+    /// Closes the batches and the run that were cut from this buffer.
+    pub(super) fn close_buffer(&mut self, chunk: &Bytes, now: Time) {
+        self.flush_local(chunk, now);
+        for slot in self.touched.drain(..) {
+            self.peers.get_mut(slot).close_batch(chunk);
+        }
+    }
+
+    /// Gives out records that became free to go, until nothing more follows from it.
+    pub(super) fn settle(&mut self, now: Time) {
+        while let Some((target, kept)) = self.todo.pop_front() {
+            let range = 0..kept.body.len();
+            self.give(target, kept.header, &kept.body, range, now);
+            self.close_buffer(&kept.body, now);
+        }
+    }
+}

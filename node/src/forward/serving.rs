@@ -1,0 +1,299 @@
+//! The owner's side: records that were sent on, kept until every interested node has acked them.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+
+use super::dedup::MEMORY;
+use super::{Header, Instance, Time};
+
+/// Place of a node in this node's peer table; 0 is the node itself.
+pub(crate) type Slot = u32;
+
+/// A record that somebody has yet to ack.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) header: Header,
+    pub(crate) body: Bytes,
+}
+
+/// Streams that this node serves, by origin and partition.
+#[derive(Debug, Default)]
+pub(crate) struct Serving {
+    origins: HashMap<Instance, Origin, FixedState>,
+}
+
+#[derive(Debug, Default)]
+struct Origin {
+    streams: HashMap<u16, Served, FixedState>,
+    gone_since: Option<Time>,
+}
+
+/// One stream.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    received: u64,
+    pending: VecDeque<Pending>,
+    owed: Vec<Owed>,
+}
+
+/// What one node has of a stream. It owes while `acked < sent`.
+#[derive(Debug)]
+struct Owed {
+    slot: Slot,
+    acked: u64,
+    sent: u64,
+}
+
+/// How an ack changed what a node owes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Acked {
+    /// The node owes nothing more of this stream.
+    pub(crate) settled: bool,
+    /// The stream's done level, if it rose.
+    pub(crate) done: Option<u64>,
+}
+
+impl Serving {
+    pub(crate) fn stream(&mut self, origin: Instance, partition: u16) -> &mut Served {
+        self.origins
+            .entry(origin)
+            .or_default()
+            .streams
+            .entry(partition)
+            .or_default()
+    }
+
+    pub(crate) fn existing(&mut self, origin: Instance, partition: u16) -> Option<&mut Served> {
+        self.origins.get_mut(&origin)?.streams.get_mut(&partition)
+    }
+
+    /// Every stream that a node owes acks of, with its origin.
+    pub(crate) fn owed_by(&self, slot: Slot) -> Vec<(Instance, u16)> {
+        let mut streams: Vec<_> = self
+            .origins
+            .iter()
+            .flat_map(|(origin, o)| {
+                o.streams
+                    .iter()
+                    .map(move |(p, served)| (*origin, *p, served))
+            })
+            .filter(|(_, _, served)| served.owes(slot))
+            .map(|(origin, partition, _)| (origin, partition))
+            .collect();
+        streams.sort_unstable();
+        streams
+    }
+
+    /// Forgets origins that have been gone for [`MEMORY`] and owe nothing.
+    pub(crate) fn expire(&mut self, is_here: impl Fn(Instance) -> bool, now: Time) {
+        self.origins.retain(|id, origin| {
+            if is_here(*id) {
+                origin.gone_since = None;
+                return true;
+            }
+            let gone_since = *origin.gone_since.get_or_insert(now);
+            now.saturating_sub(gone_since) < MEMORY
+                || origin
+                    .streams
+                    .values()
+                    .any(|served| !served.pending.is_empty())
+        });
+    }
+
+    /// Bytes of records that wait for acks.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        let streams = self
+            .origins
+            .values()
+            .flat_map(|origin| origin.streams.values());
+        streams
+            .flat_map(|served| &served.pending)
+            .map(|pending| pending.body.len())
+            .sum()
+    }
+}
+
+impl Served {
+    /// Whether the record that ends with this number was not received before.
+    pub(crate) fn is_new(&self, last: u64) -> bool {
+        last > self.received
+    }
+
+    /// A record was received.
+    pub(crate) fn receive(&mut self, last: u64) {
+        self.received = self.received.max(last);
+    }
+
+    /// Up to where everything received is acked by all.
+    pub(crate) fn done(&self) -> u64 {
+        let owing = self.owed.iter().filter(|owed| owed.acked < owed.sent);
+        owing.map(|owed| owed.acked).min().unwrap_or(self.received)
+    }
+
+    /// Notes that a record goes to a node. Returns whether the node owed nothing before.
+    pub(crate) fn sent(&mut self, slot: Slot, header: &Header) -> bool {
+        let owed = match self.owed.iter().position(|owed| owed.slot == slot) {
+            Some(index) => &mut self.owed[index],
+            None => {
+                self.owed.push(Owed {
+                    slot,
+                    acked: 0,
+                    sent: 0,
+                });
+                let last = self.owed.len() - 1;
+                &mut self.owed[last]
+            }
+        };
+        let settled = owed.acked >= owed.sent;
+        if settled {
+            owed.acked = header.first - 1;
+        }
+        owed.sent = owed.sent.max(header.last());
+        settled
+    }
+
+    /// Keeps a record for those who owe an ack of it.
+    pub(crate) fn keep(&mut self, header: Header, body: Bytes) {
+        self.pending.push_back(Pending { header, body });
+    }
+
+    /// A node has the stream up to this number.
+    pub(crate) fn acked(&mut self, slot: Slot, last: u64) -> Acked {
+        let before = self.done();
+        let Some(owed) = self.owed.iter_mut().find(|owed| owed.slot == slot) else {
+            return Acked::default();
+        };
+        let owing = owed.acked < owed.sent;
+        owed.acked = owed.acked.max(last.min(owed.sent));
+        let settled = owing && owed.acked >= owed.sent;
+        Acked {
+            settled,
+            done: self.release(before),
+        }
+    }
+
+    /// A node will not ack any more. Returns the records that it has not acked.
+    pub(crate) fn forget(&mut self, slot: Slot) -> (Vec<Pending>, Acked) {
+        let before = self.done();
+        let Some(index) = self.owed.iter().position(|owed| owed.slot == slot) else {
+            return (Vec::new(), Acked::default());
+        };
+        let lost = self.unacked_at(index).cloned().collect();
+        let owed = self.owed.swap_remove(index);
+        let settled = owed.acked < owed.sent;
+        (
+            lost,
+            Acked {
+                settled,
+                done: self.release(before),
+            },
+        )
+    }
+
+    /// Records that a node has to get again when its link is new.
+    pub(crate) fn unacked(&self, slot: Slot) -> Vec<Pending> {
+        let index = self.owed.iter().position(|owed| owed.slot == slot);
+        index
+            .map(|index| self.unacked_at(index).cloned().collect())
+            .unwrap_or_default()
+    }
+
+    fn unacked_at(&self, index: usize) -> impl Iterator<Item = &Pending> {
+        let Owed { acked, sent, .. } = self.owed[index];
+        self.pending
+            .iter()
+            .filter(move |pending| pending.header.first > acked && pending.header.last() <= sent)
+    }
+
+    fn owes(&self, slot: Slot) -> bool {
+        self.owed
+            .iter()
+            .any(|owed| owed.slot == slot && owed.acked < owed.sent)
+    }
+
+    fn release(&mut self, before: u64) -> Option<u64> {
+        let done = self.done();
+        while self
+            .pending
+            .front()
+            .is_some_and(|pending| pending.header.last() <= done)
+        {
+            self.pending.pop_front();
+        }
+        (done > before).then_some(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(first: u64) -> Header {
+        Header {
+            partition: 0,
+            first,
+            count: 2,
+            messages: 2,
+            length: 1,
+        }
+    }
+
+    fn send(served: &mut Served, first: u64, slots: &[Slot]) {
+        served.receive(header(first).last());
+        for slot in slots {
+            served.sent(*slot, &header(first));
+        }
+        served.keep(header(first), Bytes::from_static(b"x"));
+    }
+
+    #[test]
+    fn done_rises_with_the_slowest_of_those_that_owe() {
+        let mut served = Served::default();
+        send(&mut served, 1, &[1, 2]);
+        send(&mut served, 3, &[1]);
+        assert_eq!(
+            served.acked(1, 4),
+            Acked {
+                settled: true,
+                done: None
+            }
+        );
+        assert_eq!(
+            served.acked(2, 2),
+            Acked {
+                settled: true,
+                done: Some(4)
+            }
+        );
+        assert!(served.pending.is_empty());
+    }
+
+    #[test]
+    fn a_node_that_was_not_sent_the_first_records_does_not_hold_them_back() {
+        let mut served = Served::default();
+        send(&mut served, 1, &[1]);
+        send(&mut served, 3, &[1, 2]);
+        assert_eq!(served.acked(1, 4).done, Some(2));
+        assert_eq!(served.acked(2, 4).done, Some(4));
+    }
+
+    #[test]
+    fn who_has_gone_no_longer_holds_anything_back_and_what_it_missed_is_known() {
+        let mut served = Served::default();
+        send(&mut served, 1, &[1, 2]);
+        send(&mut served, 3, &[1, 2]);
+        served.acked(1, 4);
+        served.acked(2, 2);
+        let (lost, acked) = served.forget(2);
+        assert_eq!(lost.len(), 1);
+        assert_eq!(
+            acked,
+            Acked {
+                settled: true,
+                done: Some(4)
+            }
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! Clients subscribe and unsubscribe; the other nodes hear of it; the clients hear when all have.
+
+use bytes::Bytes;
+
+use super::clients::{Asked, READY_TOPIC, RESERVED};
+use super::interest::{Change, MAX_PREFIX_BYTES};
+use super::peers::Message;
+use super::queue::Segment;
+use super::router::{Output, Router, SELF};
+use super::{ClientId, Time};
+use crate::zmtp::frames;
+
+/// Why a subscription was not taken: the connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// See [`MAX_PREFIX_BYTES`].
+    #[error("prefix longer than {MAX_PREFIX_BYTES} bytes")]
+    TooLong,
+    /// The connection holds as many as it may.
+    #[error("more subscriptions than max-subscriptions")]
+    TooMany,
+}
+
+impl Router {
+    /// A client wants messages whose topic begins with a prefix.
+    pub fn handle_subscribe(
+        &mut self,
+        client: ClientId,
+        prefix: &[u8],
+        now: Time,
+    ) -> Result<(), SubscribeError> {
+        let Some(state) = self.clients.get_mut(client) else {
+            return Ok(());
+        };
+        if prefix.len() > MAX_PREFIX_BYTES {
+            return Err(SubscribeError::TooLong);
+        }
+        if state.subscriptions.len() >= self.limits.subscriptions {
+            return Err(SubscribeError::TooMany);
+        }
+        let wanted_ready = state.wants_ready();
+        let times = state.subscriptions.entry(prefix.to_vec()).or_insert(0);
+        *times = times.saturating_add(1);
+        if *times > 1 {
+            return Ok(());
+        }
+        if prefix.starts_with(RESERVED) {
+            if !wanted_ready {
+                self.tell_what_is_ready(client, now);
+            }
+            return Ok(());
+        }
+        self.clients.index.insert(prefix, client.0);
+        if self.interest.hold(prefix, client, now) {
+            self.nodes.insert(prefix, SELF);
+            self.tell_peers((true, prefix.to_vec()));
+        }
+        self.check_ready(now);
+        Ok(())
+    }
+
+    /// A client no longer wants messages whose topic begins with a prefix.
+    pub fn handle_unsubscribe(&mut self, client: ClientId, prefix: &[u8]) {
+        let Some(state) = self.clients.get_mut(client) else {
+            return;
+        };
+        let Some(times) = state.subscriptions.get_mut(prefix) else {
+            return;
+        };
+        *times -= 1;
+        if *times > 0 {
+            return;
+        }
+        state.subscriptions.remove(prefix);
+        self.clients.index.remove(prefix, client.0);
+        self.release_prefix(prefix);
+    }
+
+    /// One connection less holds a prefix.
+    pub(super) fn release_prefix(&mut self, prefix: &[u8]) {
+        if self.interest.release(prefix) {
+            self.nodes.remove(prefix, SELF);
+            self.tell_peers((false, prefix.to_vec()));
+        }
+    }
+
+    fn tell_peers(&mut self, change: Change) {
+        let version = self.interest.version();
+        for slot in self.peers.linked() {
+            let peer = self.peers.get_mut(slot);
+            if let Some(Message::Interest {
+                version: last,
+                changes,
+                ..
+            }) = peer.outgoing.back_mut()
+            {
+                *last = version;
+                changes.push(change.clone());
+                continue;
+            }
+            if peer.outgoing.is_empty() {
+                self.outputs.push_back(Output::Link(peer.instance));
+            }
+            let changes = vec![change.clone()];
+            peer.outgoing.push_back(Message::Interest {
+                version,
+                snapshot: false,
+                changes,
+            });
+        }
+    }
+
+    /// Looks which subscriptions every member of the topology has acked.
+    pub(super) fn check_ready(&mut self, now: Time) {
+        let mut level = self.interest.version();
+        for peer in &self.topology.peers {
+            let state = self
+                .peers
+                .find(peer.instance)
+                .and_then(|slot| self.peers.get(slot));
+            match state.and_then(|state| state.acked_interest) {
+                Some(acked) => level = level.min(acked),
+                None => return,
+            }
+        }
+        for ready in self.interest.acked(level) {
+            self.outputs
+                .push_back(Output::SubscriptionReady(now.saturating_sub(ready.since)));
+            if self
+                .clients
+                .get_mut(ready.client)
+                .is_some_and(|client| client.wants_ready())
+            {
+                self.tell_ready(ready.client, &ready.prefix, now);
+            }
+        }
+    }
+
+    fn tell_what_is_ready(&mut self, client: ClientId, now: Time) {
+        let Some(state) = self.clients.get_mut(client) else {
+            return;
+        };
+        if !state.wants_ready() {
+            return;
+        }
+        let mut ready: Vec<Vec<u8>> = state.subscriptions.keys().cloned().collect();
+        ready.retain(|prefix| self.interest.is_ready(prefix));
+        ready.sort_unstable();
+        for prefix in ready {
+            self.tell_ready(client, &prefix, now);
+        }
+    }
+
+    fn tell_ready(&mut self, client: ClientId, prefix: &[u8], now: Time) {
+        let mut bytes = Vec::new();
+        frames::put_header(&mut bytes, true, READY_TOPIC.len());
+        bytes.extend_from_slice(READY_TOPIC);
+        frames::put_header(&mut bytes, false, prefix.len());
+        bytes.extend_from_slice(prefix);
+        let segment = Segment {
+            bytes: Bytes::from(bytes),
+            messages: 1,
+        };
+        if self.clients.push(client, segment, &mut self.stats, now) == Asked::Wake {
+            self.outputs.push_back(Output::Client(client));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the core is told about the other nodes, and what it does when that changes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use zmesh_partition::{Partition, Table};
+
+use super::router::{Output, Router};
+use super::{DropReason, Instance, Time};
+
+/// Another node that is held alive.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Which process.
+    pub instance: Instance,
+    /// Its membership record, opaque here: it is carried to nodes that do not know it.
+    pub card: Bytes,
+}
+
+/// Who owns what, in one view.
+#[derive(Debug)]
+pub struct Ring {
+    table: Table,
+    instances: HashMap<[u8; 16], Instance>,
+}
+
+impl Ring {
+    /// A table with the instances behind its member ids.
+    pub fn new(table: Table, instances: HashMap<[u8; 16], Instance>) -> Self {
+        Self { table, instances }
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The owner and its successors.
+    pub fn owners(&self, partition: Partition) -> impl Iterator<Item = Instance> {
+        let ids = self.table.owners(partition);
+        (0..ids.len()).filter_map(move |index| self.instances.get(&ids[index]).copied())
+    }
+}
+
+/// The other nodes as membership sees them now.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// Everyone held alive or suspect, without this node.
+    pub peers: Vec<Peer>,
+    /// Instances that are known to be dead, or to have left.
+    pub gone: HashSet<Instance>,
+    /// The ring of the view.
+    pub ring: Arc<Ring>,
+}
+
+impl Router {
+    /// The membership has changed.
+    pub fn handle_topology(&mut self, topology: Topology, now: Time) {
+        for peer in &topology.peers {
+            let slot = self.peers.slot(peer.instance, now);
+            let known = self.peers.get_mut(slot);
+            known.card = peer.card.clone();
+            known.in_topology = true;
+            known.learned_at = None;
+        }
+        let here: HashSet<Instance> = topology.peers.iter().map(|peer| peer.instance).collect();
+        self.topology = topology;
+        for slot in self.peers.slots() {
+            let peer = self.peers.get_mut(slot);
+            let was_here = peer.in_topology;
+            peer.in_topology = here.contains(&peer.instance);
+            if peer.in_topology {
+                self.departed.remove(&peer.instance);
+            } else if was_here {
+                self.departed.insert(peer.instance, now);
+            }
+            if self.topology.gone.contains(&peer.instance) {
+                peer.learned_at = None;
+            }
+            self.review_peer(slot, now);
+        }
+        self.spread_view();
+        self.ring_changed(now);
+        self.check_ready(now);
+        self.release_held(now);
+        self.settle(now);
+    }
+
+    /// Applies the rule of movement to every stream with records that are not done.
+    pub(super) fn ring_changed(&mut self, now: Time) {
+        self.ring_version += 1;
+        for partition in self.outbox.active() {
+            self.revise(partition, now);
+        }
+    }
+
+    pub(super) fn revise(&mut self, partition: u16, now: Time) {
+        let desired = self.desired(partition, now);
+        let (peers, me) = (&self.peers, self.me);
+        let gone = |target| target != me && !peers.is_usable(target, now);
+        let moved = self
+            .outbox
+            .revise(partition, desired, self.ring_version, gone);
+        if let Some((target, records)) = moved {
+            self.todo
+                .extend(records.into_iter().map(|kept| (target, kept)));
+        }
+    }
+
+    /// The owner, or the first successor where the link to the owner has been down for long.
+    pub(super) fn desired(&self, partition: u16, now: Time) -> Instance {
+        desired(self.me, &self.topology.ring, &self.peers, partition, now)
+    }
+
+    /// A peer counts while membership or another node's word says that it is alive. When it
+    /// stops counting, what it had not acked is dropped and counted, and nobody waits for it.
+    pub(super) fn review_peer(&mut self, slot: u32, now: Time) {
+        let peer = self.peers.get_mut(slot);
+        if peer.is_here() {
+            self.peers.index_interest(slot, &mut self.nodes);
+            return;
+        }
+        self.peers.unindex_interest(slot, &mut self.nodes);
+        self.stop_waiting_for(slot, DropReason::Unreachable, now);
+        let peer = self.peers.get_mut(slot);
+        peer.clear_outgoing();
+        if peer.is_forgettable() {
+            self.peers.remove(slot);
+        }
+    }
+
+    /// Tells every linked peer of members that it may not know.
+    pub(super) fn spread_view(&mut self) {
+        for slot in self.peers.linked() {
+            self.send_view(slot);
+        }
+    }
+
+    /// Nodes that another node named: they count until membership has an opinion of its own.
+    pub(super) fn take_in(&mut self, members: Vec<(Instance, Bytes)>, now: Time) -> Vec<Instance> {
+        let mut awaited = Vec::new();
+        for (instance, card) in members {
+            let gone = self.topology.gone.contains(&instance);
+            if instance == self.me || gone || self.departed.contains_key(&instance) {
+                continue;
+            }
+            let slot = self.peers.slot(instance, now);
+            let peer = self.peers.get_mut(slot);
+            if !peer.is_here() {
+                peer.card = card.clone();
+                peer.learned_at = Some(now);
+                self.outputs.push_back(Output::Learned(card));
+                self.peers.index_interest(slot, &mut self.nodes);
+            }
+            if self.peers.get_mut(slot).interest.is_none() {
+                awaited.push(instance);
+            }
+        }
+        awaited
+    }
+}
+
+/// See [`Router::desired`]; apart so that it can be asked while the outbox is changed.
+pub(super) fn desired(
+    me: Instance,
+    ring: &Ring,
+    peers: &super::peers::Peers,
+    partition: u16,
+    now: Time,
+) -> Instance {
+    let Some(partition) = Partition::new(partition) else {
+        return me;
+    };
+    let mut owners = ring.owners(partition);
+    let first = owners.next().unwrap_or(me);
+    if first == me || peers.is_usable(first, now) {
+        return first;
+    }
+    owners
+        .find(|owner| *owner == me || peers.is_usable(*owner, now))
+        .unwrap_or(first)
+}
