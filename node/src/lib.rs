@@ -3,5 +3,6 @@
 
 pub mod config;
 pub mod forward;
+mod gossip;
 pub mod report;
 pub mod zmtp;

@@ -1,0 +1,361 @@
+//! Membership of this node: the gossip machine on its own thread, and how the rest talks to it.
+
+mod driver;
+mod lookup;
+mod peers;
+mod socket;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use zmesh_gossip::{Config, InvalidMember, Me, Member, NodeId, Stats};
+
+use self::driver::Driver;
+use self::socket::Inbox;
+
+/// Commands that may wait for the gossip thread. Refused addresses and cards beyond that are
+/// dropped: both come again.
+const COMMANDS: usize = 1024;
+
+/// What the gossip thread is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Name of this node.
+    pub(crate) name: String,
+    /// Its cluster.
+    pub(crate) cluster: String,
+    /// Number of partitions of the mesh.
+    pub(crate) partitions: u32,
+    /// Address to bind the gossip socket to.
+    pub(crate) bind: IpAddr,
+    /// Its port; 0 takes a free one.
+    pub(crate) port: u16,
+    /// Host that others are told; the bound address if unset.
+    pub(crate) advertise: Option<String>,
+    /// Gossip addresses to join through.
+    pub(crate) seeds: Vec<String>,
+    /// Share of the topics relative to others.
+    pub(crate) weight: u8,
+    /// A label for where the node runs.
+    pub(crate) zone: String,
+    /// `host:port` for clients, as others are told.
+    pub(crate) client: String,
+    /// `host:port` for links, as others are told.
+    pub(crate) link: String,
+}
+
+/// Why the gossip thread did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The port is taken or the address is not this machine's.
+    #[error(
+        "cannot bind the gossip socket to {address} port {port}: {reason}; choose another address \
+         with --bind or another port with --gossip-port (0 takes a free one)"
+    )]
+    Bind {
+        address: IpAddr,
+        port: u16,
+        reason: zmq::Error,
+    },
+    /// Others cannot connect to "every address".
+    #[error("bound to {0}, this node needs --advertise HOST: the host that other nodes connect to")]
+    NoHost(IpAddr),
+    /// A name or address that no node may have.
+    #[error("cannot gossip: {0}; names have 1 to 64 bytes, addresses are HOST:PORT")]
+    Invalid(#[from] InvalidMember),
+    /// libzmq or the operating system has no more to give.
+    #[error("cannot set the gossip thread up: {0}")]
+    Socket(#[from] zmq::Error),
+    /// The same for threads.
+    #[error("cannot start the gossip thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A member as this node knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// The record.
+    pub(crate) member: Member,
+    /// Smoothed round-trip time of probes, once one was answered.
+    pub(crate) rtt: Option<Duration>,
+    /// How far its data thread was behind when it last answered.
+    pub(crate) lag: Duration,
+}
+
+/// What the gossip thread publishes, whenever it changes and at least once a second.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Membership {
+    /// Every record held, this node's own included, in the order of ids.
+    pub(crate) members: Vec<Known>,
+    /// Ids of the members that share the partitions, sorted.
+    pub(crate) view: Vec<NodeId>,
+    /// Equal sets of instances have equal hashes; 0 before the first view.
+    pub(crate) view_hash: u64,
+    /// Whether this node has a seed's table or has found itself alone.
+    pub(crate) joined: bool,
+    /// Counters.
+    pub(crate) stats: Stats,
+}
+
+/// What others ask of the gossip thread.
+#[derive(Debug)]
+enum Command {
+    Ready,
+    Leaving,
+    Refused(String),
+    Card(Box<Member>),
+    Resolved(String, Vec<std::net::SocketAddr>),
+    Checked {
+        address: String,
+        refused: bool,
+    },
+    Stop,
+    /// Ends the thread without a word, as a crash would.
+    #[cfg(test)]
+    Abort,
+}
+
+/// Wakes the gossip thread, which sleeps in libzmq, so it takes a libzmq message to wake it.
+#[derive(Clone)]
+struct Waker {
+    /// Held for one non-blocking send, and only when the thread is not awake already.
+    socket: Arc<Mutex<zmq::Socket>>,
+    awake: Arc<AtomicBool>,
+}
+
+/// The way to the gossip thread. Never blocks.
+#[derive(Clone)]
+pub(crate) struct GossipCommands {
+    queue: SyncSender<Command>,
+    waker: Waker,
+    lag_ms: Arc<AtomicU64>,
+}
+
+/// The running gossip thread. Dropping it stops it.
+pub(crate) struct Gossip {
+    address: String,
+    me: Identity,
+    membership: watch::Receiver<Arc<Membership>>,
+    fatal: watch::Receiver<Option<Arc<str>>>,
+    commands: GossipCommands,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Which node and which process of it this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The node.
+    pub(crate) id: NodeId,
+    /// Boot time in milliseconds since 1970. Others may come to know a later one.
+    pub(crate) epoch: u64,
+    /// The process.
+    pub(crate) nonce: u64,
+}
+
+/// Binds the gossip socket and starts the thread; it listens when this returns.
+pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
+    let host = match &settings.advertise {
+        Some(host) => host.clone(),
+        None if settings.bind.is_unspecified() => return Err(StartError::NoHost(settings.bind)),
+        None => settings.bind.to_string(),
+    };
+    let context = zmq::Context::new();
+    let inbox =
+        Inbox::bind(&context, settings.bind, settings.port).map_err(|reason| StartError::Bind {
+            address: settings.bind,
+            port: settings.port,
+            reason,
+        })?;
+    let address = join_host_port(&host, inbox.port());
+    let me = Me {
+        cluster: settings.cluster,
+        name: settings.name,
+        epoch: wall_clock_ms(),
+        nonce: rand::random(),
+        client: settings.client,
+        gossip: address.clone(),
+        link: settings.link,
+        zone: settings.zone,
+        weight: settings.weight,
+    };
+    let identity = Identity {
+        id: NodeId::new(&me.cluster, &me.name),
+        epoch: me.epoch,
+        nonce: me.nonce,
+    };
+    let config = Config {
+        partitions: settings.partitions,
+        ..Config::local()
+    };
+    let seed = rand::random();
+    let machine = zmesh_gossip::Gossip::new(config, me, settings.seeds, seed, Duration::ZERO)?;
+
+    let (wake_in, wake_out) = socket::wake_pair(&context)?;
+    let (queue, received) = sync_channel(COMMANDS);
+    let waker = Waker {
+        socket: Arc::new(Mutex::new(wake_in)),
+        awake: Arc::default(),
+    };
+    let commands = GossipCommands {
+        queue,
+        waker,
+        lag_ms: Arc::default(),
+    };
+    let (publish, membership) = watch::channel(Arc::default());
+    let (fail, fatal) = watch::channel(None);
+    let ears = driver::Ears {
+        inbox,
+        wake: wake_out,
+        received,
+    };
+    let driver = Driver::new(machine, context, ears, commands.clone(), publish, fail)?;
+    let thread = std::thread::Builder::new()
+        .name("gossip".into())
+        .spawn(|| driver.run())?;
+    Ok(Gossip {
+        address,
+        me: identity,
+        membership,
+        fatal,
+        commands,
+        thread: Some(thread),
+    })
+}
+
+impl Gossip {
+    /// `host:port` of the gossip socket, as others are told.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Which node and which process this is.
+    pub(crate) fn me(&self) -> Identity {
+        self.me
+    }
+
+    /// The latest membership, and a way to wait for the next.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Membership>> {
+        self.membership.clone()
+    }
+
+    /// The way to the thread.
+    pub(crate) fn commands(&self) -> GossipCommands {
+        self.commands.clone()
+    }
+
+    /// Ends when this process must stop, with a text that says why and what to do. Never ends
+    /// otherwise.
+    pub(crate) fn fatal(&self) -> impl Future<Output = Arc<str>> + Send + use<> {
+        let mut fatal = self.fatal.clone();
+        async move {
+            let reason = fatal
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|text| text.clone());
+            match reason {
+                Some(text) => text,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Says goodbye, waits up to half a second until others have heard it, and ends the thread.
+    pub(crate) fn stop(&mut self) {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        self.commands.send_surely(Command::Stop);
+        if thread.join().is_err() {
+            tracing::error!("the gossip thread panicked");
+        }
+    }
+}
+
+impl Drop for Gossip {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl GossipCommands {
+    /// This node can own partitions from now on.
+    pub(crate) fn set_ready(&self) {
+        self.send(Command::Ready);
+    }
+
+    /// This node wants to hand its partitions over.
+    pub(crate) fn set_leaving(&self) {
+        self.send(Command::Leaving);
+    }
+
+    /// A connection to this `host:port` of a member was refused.
+    pub(crate) fn refused(&self, address: String) {
+        self.send(Command::Refused(address));
+    }
+
+    /// A member was learned of over a link.
+    pub(crate) fn card(&self, member: Member) {
+        self.send(Command::Card(Box::new(member)));
+    }
+
+    /// How far the data thread is behind. Costs one store: it may be called often.
+    pub(crate) fn lag(&self, lag: Duration) {
+        let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        self.lag_ms.store(ms, Ordering::Relaxed);
+    }
+
+    fn send(&self, command: Command) {
+        if self.queue.try_send(command).is_err() {
+            tracing::debug!("a command to the gossip thread was dropped");
+        }
+        self.waker.wake();
+    }
+
+    /// Waits for room in the queue: the thread drains it whenever it is awake.
+    fn send_surely(&self, command: Command) {
+        self.waker.wake();
+        if self.queue.send(command).is_err() {
+            tracing::debug!("the gossip thread has ended already");
+        }
+        self.waker.wake();
+    }
+}
+
+impl Waker {
+    fn wake(&self) {
+        if self.awake.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = socket.send(zmq::Message::new(), zmq::DONTWAIT) {
+            tracing::debug!(%error, "cannot wake the gossip thread");
+        }
+    }
+}
+
+fn wall_clock_ms() -> u64 {
+    // A clock before 1970 is as good as any: the machine takes one more than any epoch it sees.
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(0)
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+fn join_host_port(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! The gossip thread: waits on its sockets until the machine's deadline, and decides nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use zmesh_gossip::{Event, Gossip, NodeId, Output, Refusal};
+use zmq::{Context, Message, Socket};
+
+use super::lookup::Lookup;
+use super::peers::Peers;
+use super::socket::Inbox;
+use super::{Command, GossipCommands, Known, Membership, StartError};
+
+/// Packets taken in one go before timers and commands have their turn.
+const PACKETS_A_WAKE: usize = 1000;
+/// Counters are published at least this often.
+const PUBLISH: Duration = Duration::from_secs(1);
+/// Changes of members that are in nobody's way are published together.
+const PUBLISH_SOONEST: Duration = Duration::from_millis(20);
+/// How long the goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Where the thread hears.
+pub(super) struct Ears {
+    pub(super) inbox: Inbox,
+    pub(super) wake: Socket,
+    pub(super) received: Receiver<Command>,
+}
+
+/// Everything the gossip thread owns.
+pub(super) struct Driver {
+    machine: Gossip,
+    peers: Peers,
+    ears: Ears,
+    commands: GossipCommands,
+    start: Instant,
+    publish: watch::Sender<Arc<Membership>>,
+    fail: watch::Sender<Option<Arc<str>>>,
+    view: Vec<NodeId>,
+    joined: bool,
+    /// When the membership is published next.
+    next_publish: Duration,
+    published_at: Duration,
+    /// Set when the goodbye has begun.
+    stop_at: Option<Duration>,
+    departed: bool,
+}
+
+impl Driver {
+    pub(super) fn new(
+        machine: Gossip,
+        context: Context,
+        ears: Ears,
+        commands: GossipCommands,
+        publish: watch::Sender<Arc<Membership>>,
+        fail: watch::Sender<Option<Arc<str>>>,
+    ) -> Result<Self, StartError> {
+        let lookup = Lookup::start(&commands)?;
+        Ok(Self {
+            machine,
+            peers: Peers::new(context, lookup),
+            ears,
+            commands,
+            start: Instant::now(),
+            publish,
+            fail,
+            view: Vec::new(),
+            joined: false,
+            next_publish: Duration::ZERO,
+            published_at: Duration::ZERO,
+            stop_at: None,
+            departed: false,
+        })
+    }
+
+    /// One round: inputs in the order that is kindest to others (what they said before what they
+    /// did not say), then outputs, then sleep.
+    pub(super) fn run(mut self) {
+        while !self.is_over() {
+            self.take_commands();
+            self.take_packets();
+            self.take_notices();
+            let now = self.now();
+            if now >= self.machine.next_deadline() {
+                self.machine.handle_timeout(now);
+            }
+            self.take_outputs();
+            let now = self.now();
+            self.peers.flush(now);
+            let machine = &self.machine;
+            self.peers.sweep(now, || live_addresses(machine));
+            self.publish_if_due(now);
+            self.sleep();
+        }
+        self.publish_now(self.now());
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn is_over(&self) -> bool {
+        self.departed || self.stop_at.is_some_and(|at| self.now() >= at)
+    }
+
+    fn sleep(&mut self) {
+        let until = self.machine.next_deadline().min(self.next_publish);
+        let until = self.stop_at.map_or(until, |at| until.min(at));
+        // Rounded up, or the thread would spin through the last part of a millisecond.
+        let wait = until.saturating_sub(self.now()).as_micros().div_ceil(1000);
+        let wait = i64::try_from(wait).unwrap_or(i64::MAX).min(1000);
+        let wait = if self.departed { 0 } else { wait };
+        let own = [self.ears.inbox.socket(), &self.ears.wake].map(|s| s.as_poll_item(zmq::POLLIN));
+        let mut items: Vec<_> = own.into_iter().chain(self.peers.poll_items()).collect();
+        if let Err(error) = zmq::poll(&mut items, wait) {
+            tracing::debug!(%error, "waiting for gossip was interrupted");
+        }
+    }
+
+    fn take_commands(&mut self) {
+        while self.ears.wake.recv_msg(zmq::DONTWAIT).is_ok() {}
+        // Before the queue is drained: a command that comes in between wakes the thread again.
+        self.commands.waker.awake.store(false, Ordering::Release);
+        self.machine.set_lag(Duration::from_millis(
+            self.commands.lag_ms.load(Ordering::Relaxed),
+        ));
+        while let Ok(command) = self.ears.received.try_recv() {
+            self.take_command(command);
+        }
+    }
+
+    fn take_command(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Ready => self.machine.set_ready(now),
+            Command::Leaving => self.machine.set_leaving(now),
+            Command::Refused(address) => self.machine.handle_refused(&address, now),
+            Command::Card(member) => self.machine.handle_card(*member, now),
+            Command::Resolved(name, addresses) => {
+                self.peers.resolved(&name, &addresses, now);
+                self.machine.handle_resolved(&name, &addresses, now);
+            }
+            Command::Checked { address, refused } => {
+                self.peers.checked(&address);
+                if refused {
+                    self.machine.handle_refused(&address, now);
+                }
+            }
+            Command::Stop => {
+                self.stop_at = Some(now + GOODBYE);
+                self.machine.leave(now);
+            }
+            #[cfg(test)]
+            Command::Abort => self.departed = true,
+        }
+    }
+
+    fn take_packets(&mut self) {
+        let mut packet = Message::new();
+        for _ in 0..PACKETS_A_WAKE {
+            match self.ears.inbox.receive(&mut packet) {
+                Ok(true) => {
+                    tracing::trace!(bytes = packet.len(), "gossip packet in");
+                    self.machine.handle_packet(&packet, self.now());
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "cannot receive gossip");
+                    break;
+                }
+            }
+        }
+    }
+
+    fn take_notices(&mut self) {
+        let now = self.now();
+        for address in self.peers.notice(now) {
+            self.machine.handle_reset(&address, now);
+        }
+    }
+
+    fn take_outputs(&mut self) {
+        while let Some(output) = self.machine.poll_output() {
+            let now = self.now();
+            match output {
+                Output::Send { to, packet } => {
+                    tracing::trace!(to, bytes = packet.len(), "gossip packet out");
+                    self.peers.send(&to, packet, now);
+                }
+                Output::Resolve { seed } => {
+                    if !self.peers.lookup().resolve(&seed) {
+                        tracing::debug!(seed, "too many names wait to be looked up");
+                    }
+                }
+                Output::MembersChanged => self.publish_soon(PUBLISH_SOONEST),
+                Output::View { hash, ids } => {
+                    tracing::info!(hash = format_args!("{hash:016x}"), size = ids.len(), "view");
+                    self.view = ids;
+                    self.publish_soon(Duration::ZERO);
+                }
+                Output::Joined { alone } => {
+                    tracing::info!(alone, "joined");
+                    self.joined = true;
+                    self.publish_soon(Duration::ZERO);
+                }
+                Output::Refused { by, reason } => log_refused(&by, &reason),
+                Output::RefusedOther {
+                    name,
+                    address,
+                    reason,
+                } => {
+                    log_refused_other(&name, &address, &reason);
+                }
+                Output::NameConflict { gossip, client } => self.name_conflict(&gossip, &client),
+                Output::Departed => self.departed = true,
+                Output::Event(event) => log_event(&event),
+            }
+        }
+    }
+
+    fn name_conflict(&self, gossip: &str, client: &str) {
+        let name = &self.machine.me().name;
+        let text = format!(
+            "a node named {name} is already running at {client} (gossip {gossip}); stop that \
+             process, or start this one with another --name"
+        );
+        tracing::error!(
+            name,
+            client,
+            gossip,
+            "another process with this name is running"
+        );
+        self.fail.send_replace(Some(text.into()));
+    }
+
+    fn publish_soon(&mut self, spacing: Duration) {
+        self.next_publish = self.next_publish.min(self.published_at + spacing);
+    }
+
+    fn publish_if_due(&mut self, now: Duration) {
+        if now >= self.next_publish {
+            self.publish_now(now);
+        }
+    }
+
+    fn publish_now(&mut self, now: Duration) {
+        self.published_at = now;
+        self.next_publish = now + PUBLISH;
+        let members = self.machine.members().map(|known| Known {
+            member: known.member.clone(),
+            rtt: known.rtt,
+            lag: known.lag,
+        });
+        let membership = Membership {
+            members: members.collect(),
+            view: self.view.clone(),
+            view_hash: self.machine.view_hash(),
+            joined: self.joined,
+            stats: self.machine.stats(),
+        };
+        self.publish.send_replace(Arc::new(membership));
+    }
+}
+
+fn live_addresses(machine: &Gossip) -> BTreeSet<String> {
+    let live = machine
+        .members()
+        .map(|known| known.member)
+        .filter(|member| member.is_live());
+    live.map(|member| member.gossip.clone()).collect()
+}
+
+fn log_refused(by: &str, reason: &Refusal) {
+    match reason {
+        Refusal::Cluster { joiner, seed } => {
+            tracing::warn!(
+                by,
+                cluster = joiner,
+                seed_cluster = seed,
+                "refused by a seed"
+            );
+        }
+        Refusal::Version { joiner, seed } => {
+            tracing::warn!(
+                by,
+                version = joiner,
+                seed_version = seed,
+                "refused by a seed"
+            );
+        }
+        Refusal::Partitions { joiner, seed } => {
+            tracing::warn!(
+                by,
+                partitions = joiner,
+                seed_partitions = seed,
+                "refused by a seed"
+            );
+        }
+    }
+}
+
+fn log_refused_other(name: &str, address: &str, reason: &Refusal) {
+    match reason {
+        Refusal::Cluster { joiner, seed } => {
+            tracing::warn!(
+                name,
+                address,
+                cluster = seed,
+                its_cluster = joiner,
+                "refused a node"
+            );
+        }
+        Refusal::Version { joiner, seed } => {
+            tracing::warn!(
+                name,
+                address,
+                version = seed,
+                its_version = joiner,
+                "refused a node"
+            );
+        }
+        Refusal::Partitions { joiner, seed } => {
+            tracing::warn!(
+                name,
+                address,
+                partitions = seed,
+                its_partitions = joiner,
+                "refused a node"
+            );
+        }
+    }
+}
+
+fn log_event(event: &Event) {
+    match event {
+        Event::Discovered { name, address } => tracing::info!(name, address, "member discovered"),
+        Event::Restarted { name, address } => tracing::info!(name, address, "member restarted"),
+        Event::Suspected { name } => tracing::info!(name, "member suspected"),
+        Event::Recovered { name } => tracing::info!(name, "member alive again"),
+        Event::Died { name } => tracing::warn!(name, "member dead"),
+        Event::Left { name } => tracing::info!(name, "member left"),
+        Event::Refuted { incarnation } => tracing::info!(incarnation, "refuted a suspicion"),
+        Event::NameContested { address } => {
+            tracing::warn!(address, "another process bears this node's name");
+        }
+        Event::Stalled { gap } => {
+            tracing::warn!(gap_ms = gap.as_millis() as u64, "this process stood still");
+        }
+        Event::Lagging { name, lag } => {
+            tracing::warn!(
+                name,
+                lag_ms = lag.as_millis() as u64,
+                "data thread of a member lags"
+            );
+        }
+        Event::TableFull => tracing::warn!("no room for more members"),
+    }
+}

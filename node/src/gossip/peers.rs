@@ -1,0 +1,220 @@
+//! Connections to other gossip sockets: opened when there is something to send, closed when not.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use zmq::Context;
+
+use super::lookup::Lookup;
+use super::socket::{Noticed, Outlet};
+
+/// Most connections at a time. Each takes three of the 1023 sockets that a libzmq context has and
+/// four file descriptors; the one used longest ago gives way. The steady watchers of a member are
+/// eight at most, whatever the size of the mesh.
+const MAX_PEERS: usize = 128;
+/// Packets that wait for a connection that is being made, and how long they are worth sending.
+const MAX_WAITING: usize = 64;
+const WORTH_SENDING: Duration = Duration::from_secs(1);
+/// A connection not used for this long is closed, that of a member that is gone much sooner.
+const IDLE: Duration = Duration::from_secs(120);
+const IDLE_GONE: Duration = Duration::from_secs(5);
+/// Time between two looks at idle connections.
+const SWEEP: Duration = Duration::from_secs(5);
+/// An attempt that fails sooner was refused rather than unanswered.
+const QUICK_FAILURE: Duration = Duration::from_millis(500);
+
+/// One destination.
+struct Peer {
+    /// `None` while its name is looked up.
+    outlet: Option<Outlet>,
+    numeric: Option<SocketAddr>,
+    waiting: VecDeque<(Duration, Vec<u8>)>,
+    used_at: Duration,
+    tried_at: Duration,
+    being_checked: bool,
+}
+
+/// Destinations by the address that members are known by.
+pub(super) struct Peers {
+    context: Context,
+    lookup: Lookup,
+    peers: BTreeMap<String, Peer>,
+    opened: u64,
+    next_sweep: Duration,
+}
+
+impl Peers {
+    pub(super) fn new(context: Context, lookup: Lookup) -> Self {
+        Self {
+            context,
+            lookup,
+            peers: BTreeMap::new(),
+            opened: 0,
+            next_sweep: SWEEP,
+        }
+    }
+
+    pub(super) fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// Sends now, or as soon as the connection is there, or never.
+    pub(super) fn send(&mut self, to: &str, packet: Vec<u8>, now: Duration) {
+        if !self.peers.contains_key(to) {
+            self.add(to, now);
+        }
+        let Some(peer) = self.peers.get_mut(to) else {
+            return;
+        };
+        peer.used_at = now;
+        if peer.waiting.len() >= MAX_WAITING {
+            peer.waiting.pop_front();
+        }
+        peer.waiting.push_back((now + WORTH_SENDING, packet));
+        peer.flush(to, now);
+    }
+
+    /// The name of a destination has been looked up.
+    pub(super) fn resolved(&mut self, name: &str, addresses: &[SocketAddr], now: Duration) {
+        let open = self
+            .peers
+            .get(name)
+            .is_some_and(|peer| peer.outlet.is_none());
+        if !open {
+            return;
+        }
+        let outlet = addresses.first().and_then(|&address| self.open(address));
+        let Some(peer) = self.peers.get_mut(name) else {
+            return;
+        };
+        if outlet.is_none() {
+            // Asked again with the next packet.
+            self.peers.remove(name);
+            return;
+        }
+        peer.outlet = outlet;
+        peer.numeric = addresses.first().copied();
+        peer.flush(name, now);
+    }
+
+    /// An address that was to be checked has been.
+    pub(super) fn checked(&mut self, address: &str) {
+        if let Some(peer) = self.peers.get_mut(address) {
+            peer.being_checked = false;
+        }
+    }
+
+    /// Sends what has waited and forgets what has waited too long.
+    pub(super) fn flush(&mut self, now: Duration) {
+        for (address, peer) in &mut self.peers {
+            peer.flush(address, now);
+        }
+    }
+
+    /// Takes note of what the connections tell; returns the addresses that lost theirs.
+    pub(super) fn notice(&mut self, now: Duration) -> Vec<String> {
+        let mut lost = Vec::new();
+        for (address, peer) in &mut self.peers {
+            while let Some(noticed) = peer.outlet.as_ref().and_then(Outlet::noticed) {
+                let suspicious = match noticed {
+                    Noticed::Trying => {
+                        peer.tried_at = now;
+                        false
+                    }
+                    Noticed::Lost => {
+                        lost.push(address.clone());
+                        true
+                    }
+                    Noticed::Failed => now.saturating_sub(peer.tried_at) < QUICK_FAILURE,
+                };
+                if let Some(to) = peer.numeric.filter(|_| suspicious && !peer.being_checked) {
+                    peer.being_checked = self.lookup.check(address, to);
+                }
+            }
+        }
+        lost
+    }
+
+    /// Closes what is not used, sooner if its member is not among the `living`.
+    pub(super) fn sweep(&mut self, now: Duration, living: impl FnOnce() -> BTreeSet<String>) {
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + SWEEP;
+        let living = living();
+        self.peers.retain(|address, peer| {
+            let idle = if living.contains(address) {
+                IDLE
+            } else {
+                IDLE_GONE
+            };
+            now.saturating_sub(peer.used_at) < idle
+        });
+    }
+
+    /// Sockets to poll: monitors for what they tell, and outlets with packets that wait.
+    pub(super) fn poll_items(&self) -> impl Iterator<Item = zmq::PollItem<'_>> {
+        self.peers.values().flat_map(|peer| {
+            let outlet = peer.outlet.as_ref();
+            let monitor = outlet.map(|o| o.monitor().as_poll_item(zmq::POLLIN));
+            let waiting = outlet.filter(|_| !peer.waiting.is_empty());
+            monitor
+                .into_iter()
+                .chain(waiting.map(|o| o.socket().as_poll_item(zmq::POLLOUT)))
+        })
+    }
+
+    fn add(&mut self, to: &str, now: Duration) {
+        if self.peers.len() >= MAX_PEERS {
+            let oldest = self.peers.iter().min_by_key(|(_, peer)| peer.used_at);
+            if let Some(address) = oldest.map(|(address, _)| address.clone()) {
+                self.peers.remove(&address);
+            }
+        }
+        let numeric: Option<SocketAddr> = to.parse().ok();
+        let outlet = numeric.and_then(|address| self.open(address));
+        if outlet.is_none() && (numeric.is_some() || !self.lookup.resolve(to)) {
+            return;
+        }
+        let peer = Peer {
+            outlet,
+            numeric,
+            waiting: VecDeque::new(),
+            used_at: now,
+            tried_at: now,
+            being_checked: false,
+        };
+        self.peers.insert(to.to_owned(), peer);
+    }
+
+    fn open(&mut self, to: SocketAddr) -> Option<Outlet> {
+        self.opened += 1;
+        match Outlet::open(&self.context, to, self.opened) {
+            Ok(outlet) => Some(outlet),
+            Err(error) => {
+                tracing::debug!(%to, %error, "cannot open a gossip connection");
+                None
+            }
+        }
+    }
+}
+
+impl Peer {
+    fn flush(&mut self, address: &str, now: Duration) {
+        let Some(outlet) = &self.outlet else {
+            self.waiting.retain(|(until, _)| *until > now);
+            return;
+        };
+        while let Some((until, packet)) = self.waiting.front() {
+            if *until > now {
+                match outlet.send(packet) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => tracing::debug!(address, %error, "cannot send a gossip packet"),
+                }
+            }
+            self.waiting.pop_front();
+        }
+    }
+}
