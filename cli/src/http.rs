@@ -46,16 +46,20 @@ pub(crate) fn get(node: &Address, path: &str, query: &[(&str, &str)]) -> Result<
     let body = body.with_context(|| format!("the answer of {node} broke off: try again"))?;
     match status.as_u16() {
         200 => Ok(Answer::Yes(body)),
-        404 | 503 if reason(&body).is_some() => Ok(Answer::No(reason(&body).unwrap_or_default())),
-        503 => Ok(Answer::No("the node is not ready yet".into())),
+        503 => Ok(Answer::No(first_line(&body))),
+        // What was asked about does not exist; without a question it is the path that does not.
+        404 if !query.is_empty() => Ok(Answer::No(first_line(&body))),
         _ => bail!(
             "{node} answers with HTTP status {status}: is it a zmesh node of the same version?"
         ),
     }
 }
 
-/// The `error` of a JSON answer that is one.
-fn reason(body: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(body).ok()?;
-    Some(value.get("error")?.as_str()?.to_string())
+/// The reason that a node gives, cut to what a line of a terminal takes.
+fn first_line(body: &str) -> String {
+    let line = body.lines().next().filter(|line| !line.trim().is_empty());
+    line.unwrap_or("it gives no reason")
+        .chars()
+        .take(200)
+        .collect()
 }
