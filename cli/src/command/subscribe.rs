@@ -1,5 +1,6 @@
 //! `zmesh sub`: prints messages as they come.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,6 +14,8 @@ use crate::output::{Output, printable_bytes};
 
 /// How long to wait for the node before saying that it is not there.
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
+/// On this topic a node tells its own clients which of their subscriptions every node knows.
+const READY_TOPIC: &[u8] = b"$zmesh.ready";
 /// Messages printed before the output is handed over although more wait.
 const BATCH: usize = 1000;
 
@@ -49,6 +52,7 @@ pub(crate) struct SubArgs {
 pub(crate) fn run(args: &SubArgs) -> Result<Outcome> {
     let socket = subscribe(args)?;
     let form = if args.json { as_json } else { as_text };
+    let mut readiness = Readiness::of(args);
     let mut output = Output::stdout();
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
@@ -61,6 +65,9 @@ pub(crate) fn run(args: &SubArgs) -> Result<Outcome> {
                 Err(zmq::Error::EAGAIN) => return Ok(Outcome::Negative),
                 Err(error) => return Err(error).context("cannot receive"),
             };
+            if readiness.takes(&frames) {
+                continue;
+            }
             output.line(&form(&frames))?;
             wait = zmq::DONTWAIT;
             left -= 1;
@@ -84,17 +91,56 @@ fn subscribe(args: &SubArgs) -> Result<zmq::Socket> {
     if let Some(timeout) = args.timeout {
         socket.set_rcvtimeo(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))?;
     }
-    if args.prefix.is_empty() {
-        socket.set_subscribe(b"")?;
-    }
-    for prefix in &args.prefix {
+    for prefix in prefixes(args) {
         socket.set_subscribe(prefix.as_bytes())?;
     }
+    socket.set_subscribe(READY_TOPIC)?;
     let endpoint = format!("tcp://{reached}");
     socket
         .connect(&endpoint)
         .with_context(|| format!("cannot connect to {endpoint}"))?;
     Ok(socket)
+}
+
+fn prefixes(args: &SubArgs) -> BTreeSet<&str> {
+    match args.prefix.is_empty() {
+        true => BTreeSet::from([""]),
+        false => args.prefix.iter().map(String::as_str).collect(),
+    }
+}
+
+/// Tells a person when every node knows the subscriptions; again after the node was away.
+struct Readiness<'a> {
+    all: BTreeSet<&'a str>,
+    missing: BTreeSet<&'a str>,
+}
+
+impl<'a> Readiness<'a> {
+    fn of(args: &'a SubArgs) -> Self {
+        Self {
+            all: prefixes(args),
+            missing: prefixes(args),
+        }
+    }
+
+    /// Whether a message is the node's own, about a subscription, and not one to print.
+    fn takes(&mut self, frames: &[Vec<u8>]) -> bool {
+        let [topic, prefix] = frames else {
+            return false;
+        };
+        if topic != READY_TOPIC {
+            return false;
+        }
+        if self
+            .missing
+            .remove(String::from_utf8_lossy(prefix).as_ref())
+            && self.missing.is_empty()
+        {
+            eprintln!("subscribed: every node knows");
+            self.missing = self.all.clone();
+        }
+        true
+    }
 }
 
 /// The topic and the other frames with tabs between them.
