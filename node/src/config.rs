@@ -1,6 +1,6 @@
 //! What a node can be told: every setting, its default, and the trade-off behind it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 /// Everything a node is started with. [`Config::named`] gives the defaults.
@@ -202,14 +202,36 @@ impl Config {
         (self.port != 0).then(|| self.port.saturating_add(offset))
     }
 
-    /// `host:port` that others are told for a listener.
-    pub(crate) fn advertised(&self, listener: &std::net::TcpListener) -> std::io::Result<String> {
-        let bound = listener.local_addr()?;
-        Ok(match &self.advertise {
-            Some(host) => format!("{}:{}", bracketed(host), bound.port()),
-            None => bound.to_string(),
-        })
+    /// The host that others are told to connect to, IPv6 addresses in brackets.
+    pub(crate) fn advertised_host(&self) -> Result<String, ConfigError> {
+        if let Some(host) = &self.advertise {
+            return Ok(bracketed(host));
+        }
+        if !self.bind.is_unspecified() {
+            return Ok(bracketed(&self.bind.to_string()));
+        }
+        let address = own_address(self.bind).map_err(|_| ConfigError {
+            setting: "advertise",
+            problem: format!(
+                "binding to {} does not say where others reach this node: name its host",
+                self.bind
+            ),
+        })?;
+        Ok(bracketed(&address.to_string()))
     }
+}
+
+/// The address that this host sends from, of the family of `bind`. Nothing is sent: connecting a
+/// UDP socket only asks the routing table. The destinations are reserved for documentation.
+fn own_address(bind: IpAddr) -> std::io::Result<IpAddr> {
+    let socket = UdpSocket::bind((bind, 0))?;
+    let outside = if bind.is_ipv4() {
+        "192.0.2.1:9"
+    } else {
+        "[2001:db8::1]:9"
+    };
+    socket.connect(outside)?;
+    Ok(socket.local_addr()?.ip())
 }
 
 const NAME_RULE: &str = "1 to 64 bytes, without spaces or control characters";

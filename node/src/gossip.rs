@@ -52,15 +52,18 @@ pub(crate) struct Settings {
 
 /// Why the gossip thread did not start.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
+pub enum StartError {
     /// The port is taken or the address is not this machine's.
     #[error(
         "cannot bind the gossip socket to {address} port {port}: {reason}; choose another address \
          with --bind or another port with --gossip-port (0 takes a free one)"
     )]
     Bind {
+        /// The address.
         address: IpAddr,
+        /// The port.
         port: u16,
+        /// libzmq's words.
         reason: zmq::Error,
     },
     /// Others cannot connect to "every address".

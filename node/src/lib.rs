@@ -1,8 +1,22 @@
 //! A zmesh node: it takes messages from its clients, carries them to the nodes that want them,
 //! and hands them to the clients there.
+//!
+//! [`start`] is the way in. The threads of a node, and who may talk to whom, are drawn in
+//! ARCHITECTURE.md; the heart is [`forward`].
 
 pub mod config;
+mod control;
+mod data;
+mod edge;
 pub mod forward;
 mod gossip;
+mod hub;
+mod link;
+mod metrics;
+mod node;
 pub mod report;
+mod view;
 pub mod zmtp;
+
+pub use config::Config;
+pub use node::{Fatal, Node, StartError, StopHandle, start};

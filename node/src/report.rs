@@ -40,6 +40,9 @@ pub struct Member {
     pub weight: u8,
     /// Smoothed round-trip time of probes in microseconds, once one was answered.
     pub rtt_us: Option<u64>,
+    /// How far its data thread was behind when it last answered, in milliseconds.
+    #[serde(default)]
+    pub lag_ms: u64,
     /// Partitions it owns in the answering node's view.
     pub partitions: u32,
 }

@@ -2,3 +2,5 @@
 
 pub mod frames;
 pub mod greeting;
+pub(crate) mod handshake;
+pub(crate) mod pipe;

@@ -1,0 +1,92 @@
+//! The control thread: HTTP, the ring that follows from membership, and the node's end.
+
+mod api;
+mod http;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use zmesh_gossip::NodeId;
+
+use crate::data::Asker;
+use crate::forward::Time;
+use crate::gossip::Membership;
+use crate::hub::Phase;
+use crate::metrics::Metrics;
+use crate::view::View;
+
+pub(crate) use http::serve;
+
+/// What the handlers of the HTTP API know.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) cluster: String,
+    pub(crate) id: NodeId,
+    pub(crate) client: String,
+    pub(crate) gossip: String,
+    pub(crate) link: String,
+    pub(crate) version: &'static str,
+    pub(crate) start: std::time::Instant,
+    pub(crate) data: Asker,
+    pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Shared {
+    fn uptime(&self) -> Time {
+        self.start.elapsed()
+    }
+}
+
+/// Makes a view of each membership, until membership ends. The node is ready when it is on the
+/// ring itself.
+pub(crate) async fn follow_membership(
+    mut memberships: watch::Receiver<Arc<Membership>>,
+    views: watch::Sender<Arc<View>>,
+    phase: Arc<watch::Sender<Phase>>,
+    me: NodeId,
+    metrics: Metrics,
+) {
+    loop {
+        let membership = Arc::clone(&memberships.borrow_and_update());
+        let old = Arc::clone(&views.borrow());
+        let changed = old.ring_hash != membership.view_hash;
+        let made = tokio::task::spawn_blocking(move || old.next(membership)).await;
+        let Ok(view) = made else { return };
+        if changed {
+            metrics.view_changes.inc();
+            tracing::info!(
+                members = view.membership.view.len(),
+                hash = %format_args!("{:016x}", view.ring_hash),
+                owned = view.ring.table().partitions_of(me.0),
+                "new view"
+            );
+        }
+        let on_ring = view.membership.view.contains(&me);
+        views.send_replace(Arc::new(view));
+        if on_ring {
+            phase.send_if_modified(|phase| {
+                let joined = *phase == Phase::Joining;
+                if joined {
+                    *phase = Phase::Ready;
+                }
+                joined
+            });
+        }
+        if memberships.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// HTTP connections that may wait for the control thread.
+pub(crate) const HTTP_BACKLOG: usize = 256;
+
+/// A channel for connections that turned out to speak HTTP.
+pub(crate) fn http_channel() -> (
+    mpsc::Sender<std::net::TcpStream>,
+    mpsc::Receiver<std::net::TcpStream>,
+) {
+    mpsc::channel(HTTP_BACKLOG)
+}

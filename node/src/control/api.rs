@@ -1,0 +1,349 @@
+//! The HTTP API: read-only, JSON, in the shapes of [`crate::report`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use zmesh_partition::{PARTITIONS, Partition};
+
+use super::Shared;
+use crate::forward::{DropReason, PeerStats, Stats};
+use crate::hub::{Hub, Phase};
+use crate::metrics::raise;
+use crate::report;
+use crate::view::View;
+
+/// Subscriptions that one answer lists at most.
+const SUBSCRIPTIONS_LISTED: usize = 10_000;
+
+type Asked = State<Arc<Shared>>;
+
+/// All routes.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/node", get(node))
+        .route("/api/v1/members", get(members))
+        .route("/api/v1/ring", get(ring))
+        .route("/api/v1/owner", get(owner))
+        .route("/api/v1/links", get(links))
+        .route("/api/v1/connections", get(connections))
+        .route("/api/v1/subscriptions", get(subscriptions))
+        .fallback(|| async {
+            let text = "not here; try /metrics, /readyz or /api/v1/node\n";
+            (StatusCode::NOT_FOUND, text)
+        })
+        .with_state(shared)
+}
+
+/// The data thread has ended: the node is about to.
+fn stopping() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
+}
+
+async fn readyz(State(shared): Asked) -> Response {
+    let phase = *shared.phase.borrow();
+    let status = match phase {
+        Phase::Ready => StatusCode::OK,
+        Phase::Joining | Phase::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("{}\n", phase.name())).into_response()
+}
+
+async fn metrics(State(shared): Asked) -> Response {
+    let asked = shared
+        .data
+        .ask(|hub| hub.look(|router| (router.stats(), router.peer_stats().collect::<Vec<_>>())));
+    let Some((stats, peers)) = asked.await else {
+        return stopping();
+    };
+    copy_into_metrics(&shared, &stats, &peers);
+    match shared.metrics.text() {
+        Ok(text) => {
+            let kind = (
+                header::CONTENT_TYPE,
+                "text/plain; version=0.0.4; charset=utf-8",
+            );
+            ([kind], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn copy_into_metrics(shared: &Shared, stats: &Stats, peers: &[PeerStats]) {
+    let view = Arc::clone(&shared.view.borrow());
+    let metrics = &shared.metrics;
+    metrics.update(stats);
+    metrics
+        .ready
+        .set((*shared.phase.borrow() == Phase::Ready).into());
+    metrics
+        .view_hash
+        .set((view.membership.view_hash >> 16) as i64);
+    metrics.view_members.set(view.membership.view.len() as i64);
+    metrics
+        .partitions_owned
+        .set(view.ring.table().partitions_of(shared.id.0).into());
+    for state in ["alive", "suspect", "dead", "left"] {
+        let members = &view.membership.members;
+        let count = members
+            .iter()
+            .filter(|m| state_name(m.member.state) == state)
+            .count();
+        metrics
+            .members
+            .with_label_values(&[state])
+            .set(count as i64);
+    }
+    let up = peers.iter().filter(|peer| peer.up).count();
+    metrics.links.with_label_values(&["up"]).set(up as i64);
+    metrics
+        .links
+        .with_label_values(&["down"])
+        .set((peers.len() - up) as i64);
+    let gossip = &view.membership.stats;
+    for (kind, name) in zmesh_gossip::Kind::ALL {
+        let of = |direction| metrics.gossip_packets.with_label_values(&[name, direction]);
+        raise(&of("sent"), gossip.sent_of(kind));
+        raise(&of("received"), gossip.received_of(kind));
+    }
+    let bytes = |direction| metrics.gossip_bytes.with_label_values(&[direction]);
+    raise(&bytes("sent"), gossip.sent_bytes);
+    raise(&bytes("received"), gossip.received_bytes);
+}
+
+fn state_name(state: zmesh_gossip::State) -> &'static str {
+    use zmesh_gossip::State::{Alive, Dead, Left, Suspect};
+    match state {
+        Alive => "alive",
+        Suspect => "suspect",
+        Dead => "dead",
+        Left => "left",
+    }
+}
+
+fn hash_text(hash: u64) -> String {
+    format!("{hash:016x}")
+}
+
+async fn node(State(shared): Asked) -> Response {
+    let asked = shared.data.ask(|hub| {
+        let stats = hub.look(|router| router.stats());
+        (stats, hub.clients.borrow().len())
+    });
+    let Some((stats, connections)) = asked.await else {
+        return stopping();
+    };
+    let view = Arc::clone(&shared.view.borrow());
+    let dropped = DropReason::ALL
+        .into_iter()
+        .map(|(name, reason)| (name.to_string(), stats.dropped[reason as usize]));
+    let closed = shared.metrics.closed_connections();
+    Json(report::Node {
+        name: shared.name.clone(),
+        cluster: shared.cluster.clone(),
+        version: shared.version.into(),
+        state: shared.phase.borrow().name().into(),
+        uptime_seconds: shared.uptime().as_secs_f64(),
+        client: shared.client.clone(),
+        gossip: shared.gossip.clone(),
+        link: shared.link.clone(),
+        view_hash: hash_text(view.membership.view_hash),
+        view_size: view.membership.view.len() as u32,
+        partitions: view.ring.table().partitions_of(shared.id.0),
+        connections: connections as u32,
+        subscriptions: stats.prefixes as u32,
+        taken_messages: stats.taken_messages,
+        taken_bytes: stats.taken_bytes,
+        forwarded_messages: stats.forwarded_messages,
+        delivered_messages: stats.delivered_messages,
+        delivered_bytes: stats.delivered_bytes,
+        dropped_messages: dropped.filter(|(_, count)| *count > 0).collect(),
+        closed_connections: closed
+            .into_iter()
+            .map(|(n, count)| (n.into(), count))
+            .collect(),
+        undone_bytes: stats.undone_bytes as u64,
+    })
+    .into_response()
+}
+
+async fn members(State(shared): Asked) -> Json<report::Members> {
+    let view = Arc::clone(&shared.view.borrow());
+    let mut members: Vec<report::Member> = view
+        .membership
+        .members
+        .iter()
+        .map(|known| {
+            let member = &known.member;
+            report::Member {
+                name: member.name.clone(),
+                state: state_name(member.state).into(),
+                in_view: view.membership.view.contains(&member.id),
+                me: member.id == shared.id,
+                id: member.id.to_string(),
+                epoch: member.epoch,
+                incarnation: member.incarnation,
+                client: member.client.clone(),
+                gossip: member.gossip.clone(),
+                link: member.link.clone(),
+                zone: member.zone.clone(),
+                weight: member.weight,
+                rtt_us: known.rtt.map(|rtt| rtt.as_micros() as u64),
+                lag_ms: known.lag.as_millis() as u64,
+                partitions: view.ring.table().partitions_of(member.id.0),
+            }
+        })
+        .collect();
+    members.sort_by(|a, b| a.name.cmp(&b.name));
+    Json(report::Members {
+        members,
+        view_hash: hash_text(view.membership.view_hash),
+    })
+}
+
+async fn ring(State(shared): Asked) -> Json<report::Ring> {
+    let view = Arc::clone(&shared.view.borrow());
+    let ids = view.ring.table().members();
+    let mut owners: Vec<report::RingShare> = ids
+        .iter()
+        .map(|id| {
+            let partitions = view.ring.table().partitions_of(*id);
+            report::RingShare {
+                name: name_of(&view, *id),
+                partitions,
+                share: f64::from(partitions) / f64::from(PARTITIONS),
+                weight: view.member(*id).map_or(1, |member| member.weight),
+            }
+        })
+        .collect();
+    owners.sort_by(|a, b| a.name.cmp(&b.name));
+    let view_hash = hash_text(view.membership.view_hash);
+    Json(report::Ring {
+        partitions: PARTITIONS.into(),
+        view_hash,
+        owners,
+    })
+}
+
+fn name_of(view: &View, id: [u8; 16]) -> String {
+    view.member(id)
+        .map(|member| member.name.clone())
+        .unwrap_or_default()
+}
+
+#[derive(Deserialize)]
+struct OwnerQuery {
+    topic: String,
+}
+
+async fn owner(State(shared): Asked, Query(query): Query<OwnerQuery>) -> Response {
+    let view = Arc::clone(&shared.view.borrow());
+    let partition = Partition::of_topic(query.topic.as_bytes());
+    let owners = view.ring.table().owners(partition);
+    let mut names = owners.iter().map(|id| name_of(&view, *id));
+    let Some(owner) = names.next() else {
+        let text = "no owner: this node's view is empty, it has not joined yet\n";
+        return (StatusCode::NOT_FOUND, text).into_response();
+    };
+    Json(report::Owner {
+        topic: query.topic,
+        partition: partition.get(),
+        owner,
+        successors: names.collect(),
+    })
+    .into_response()
+}
+
+async fn links(State(shared): Asked) -> Response {
+    let asked = shared
+        .data
+        .ask(|hub| hub.look(|router| router.peer_stats().collect::<Vec<_>>()));
+    let Some(peers) = asked.await else {
+        return stopping();
+    };
+    let view = Arc::clone(&shared.view.borrow());
+    let members = view.membership.members.iter();
+    let names: BTreeMap<u64, &str> = members
+        .map(|known| (known.member.nonce, known.member.name.as_str()))
+        .collect();
+    let mut links: Vec<report::Link> = peers
+        .into_iter()
+        .map(|peer| report::Link {
+            peer: names
+                .get(&peer.instance.0)
+                .copied()
+                .unwrap_or_default()
+                .into(),
+            state: if peer.up { "up" } else { "down" }.into(),
+            messages: peer.messages,
+            bytes: peer.bytes,
+            pending_bytes: peer.pending_bytes as u64,
+            prefixes: peer.prefixes as u32,
+            sessions: peer.sessions,
+        })
+        .collect();
+    links.sort_by(|a, b| a.peer.cmp(&b.peer));
+    Json(report::Links { links }).into_response()
+}
+
+async fn connections(State(shared): Asked) -> Response {
+    match shared.data.ask(list_connections).await {
+        Some(connections) => Json(report::Connections { connections }).into_response(),
+        None => stopping(),
+    }
+}
+
+fn list_connections(hub: &Hub) -> Vec<report::Connection> {
+    let now = hub.now();
+    let clients = hub.clients.borrow();
+    let described = clients.iter().filter_map(|(id, info)| {
+        let stats = hub.look(|router| router.client_stats(*id))?;
+        let full_for = stats
+            .full_since
+            .map(|since| now.saturating_sub(since).as_secs_f64());
+        Some(report::Connection {
+            id: id.0.into(),
+            peer: info.peer.to_string(),
+            socket_type: info.socket_type.clone(),
+            zmtp: format!("3.{}", info.zmtp_minor),
+            age_seconds: now.saturating_sub(info.since).as_secs_f64(),
+            subscriptions: stats.subscriptions as u32,
+            taken_messages: stats.taken_messages,
+            delivered_messages: stats.delivered_messages,
+            dropped_messages: stats.dropped_messages,
+            queue_messages: stats.queue_messages,
+            queue_bytes: stats.queue_bytes as u64,
+            queue_policy: stats.policy.name().into(),
+            full_for_seconds: full_for,
+            undone_bytes: stats.undone_bytes as u64,
+            paused: stats.paused,
+        })
+    });
+    described.collect()
+}
+
+async fn subscriptions(State(shared): Asked) -> Response {
+    let asked = shared.data.ask(|hub| {
+        hub.look(|router| {
+            let listed = router.subscriptions().take(SUBSCRIPTIONS_LISTED);
+            let shape = |(prefix, connections, ready): (&[u8], u32, bool)| report::Subscription {
+                prefix: String::from_utf8_lossy(prefix).into_owned(),
+                connections,
+                ready,
+            };
+            listed.map(shape).collect::<Vec<_>>()
+        })
+    });
+    match asked.await {
+        Some(subscriptions) => Json(report::Subscriptions { subscriptions }).into_response(),
+        None => stopping(),
+    }
+}

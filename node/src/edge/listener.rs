@@ -1,0 +1,119 @@
+//! Takes connections on the client address and finds out what they speak.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+
+use super::close::CloseReason;
+use super::session;
+use crate::hub::{Hub, Phase};
+use crate::zmtp::handshake::{self, HandshakeError, Remote};
+
+/// Pause after an accept that failed for want of descriptors: there is no use in trying at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a connection turned out to speak.
+enum Spoken {
+    Zmtp(TcpStream, Remote),
+    /// It is in the hands of the HTTP server.
+    Http,
+}
+
+/// Accepts connections for ever.
+pub(crate) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                spawn_local(serve(Rc::clone(&hub), stream, peer));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a client; is `ulimit -n` too low?");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr) {
+    hub.open_connections.set(hub.open_connections.get() + 1);
+    let reason = match open(&hub, stream).await {
+        Ok(Spoken::Zmtp(stream, remote)) => session::run(&hub, stream, peer, remote).await,
+        Ok(Spoken::Http) => {
+            hub.open_connections.set(hub.open_connections.get() - 1);
+            return;
+        }
+        Err(reason) => reason,
+    };
+    hub.open_connections.set(hub.open_connections.get() - 1);
+    hub.metrics.connection_closed(reason.name());
+    if reason.is_ordinary() {
+        tracing::debug!(%peer, reason = reason.name(), "connection closed");
+    } else {
+        tracing::info!(%peer, reason = reason.name(), "connection closed");
+    }
+}
+
+async fn open(hub: &Hub, stream: TcpStream) -> Result<Spoken, CloseReason> {
+    if hub.open_connections.get() > hub.limits.max_connections {
+        return Err(CloseReason::TooManyConnections);
+    }
+    stream.set_nodelay(true)?;
+    let timeout = hub.limits.handshake_timeout;
+    let is_http = tokio::time::timeout(timeout, sniff(&stream))
+        .await
+        .map_err(|_| CloseReason::HandshakeTimeout)??;
+    if is_http {
+        let handed = hub.http.try_send(stream.into_std()?);
+        return handed
+            .map(|()| Spoken::Http)
+            .map_err(|_| CloseReason::TooManyConnections);
+    }
+    let mut phase = hub.phase.clone();
+    if phase
+        .wait_for(|phase| *phase == Phase::Ready)
+        .await
+        .is_err()
+    {
+        return Err(CloseReason::Io);
+    }
+    tokio::time::timeout(timeout, shake_hands(stream))
+        .await
+        .map_err(|_| CloseReason::HandshakeTimeout)?
+}
+
+/// ZMTP begins with 0xFF, HTTP with a method in capital letters.
+async fn sniff(stream: &TcpStream) -> Result<bool, CloseReason> {
+    let mut first = [0; 2];
+    match stream.peek(&mut first).await? {
+        0 => Err(CloseReason::PeerClosed),
+        _ if first[0] == 0xFF => Ok(false),
+        _ if first[0].is_ascii_uppercase() => Ok(true),
+        2 if first == [1, 0] => Err(CloseReason::OldZmtp),
+        _ => Err(CloseReason::NotZmtp),
+    }
+}
+
+async fn shake_hands(mut stream: TcpStream) -> Result<Spoken, CloseReason> {
+    let remote = match handshake::accept(&mut stream, answer).await {
+        Ok(remote) => remote,
+        Err(error) => {
+            if let HandshakeError::Greeting(_) | HandshakeError::SocketType(_) = &error {
+                tracing::info!(%error, "client refused");
+            }
+            return Err(error.into());
+        }
+    };
+    Ok(Spoken::Zmtp(stream, remote))
+}
+
+/// The socket type that a client's finds here.
+fn answer(client: &str) -> Result<&'static str, String> {
+    match client {
+        "PUB" | "XPUB" => Ok("XSUB"),
+        "SUB" | "XSUB" => Ok("XPUB"),
+        _ => Err("zmesh takes PUB, XPUB, SUB and XSUB sockets".into()),
+    }
+}

@@ -1,0 +1,269 @@
+//! A client's ZMTP connection after the handshake: messages in, messages out, subscriptions.
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::close::CloseReason;
+use crate::forward::{ClientId, SubscribeError};
+use crate::hub::{ClientInfo, Handle, Hub, frame_limits};
+use crate::zmtp::frames::{FrameError, FrameLimits, Span, command_parts, put_command};
+use crate::zmtp::handshake::Remote;
+use crate::zmtp::pipe::{Pipe, Read, Scanned};
+
+/// A client is asked for a sign of life so often, if it speaks ZMTP 3.1.
+const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// A client that was asked and said nothing for so long is gone.
+const PING_TTL: Duration = Duration::from_secs(30);
+
+/// Reads of one connection before the others have their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Longest context that a PONG must repeat (RFC 37).
+const PING_CONTEXT_BYTES: usize = 16;
+
+struct Session<'a> {
+    hub: &'a Hub,
+    id: ClientId,
+    handle: Rc<Handle>,
+    pipe: Pipe,
+    limits: FrameLimits,
+    scanned: Scanned,
+    is_publisher: bool,
+    heartbeats: bool,
+    heard: Instant,
+}
+
+/// A command that the client sent.
+enum Command {
+    Subscribe(Vec<u8>),
+    Cancel(Vec<u8>),
+    Ping(Vec<u8>),
+}
+
+/// Serves a client until it is closed.
+pub(super) async fn run(
+    hub: &Hub,
+    stream: TcpStream,
+    peer: SocketAddr,
+    remote: Remote,
+) -> CloseReason {
+    let id = hub.next_client();
+    let handle = Rc::new(Handle::default());
+    let is_publisher = matches!(remote.socket_type.as_str(), "PUB" | "XPUB");
+    tracing::debug!(%peer, socket_type = remote.socket_type, "client connected");
+    hub.metrics.connection_opened(&remote.socket_type);
+    let mut session = Session {
+        hub,
+        id,
+        handle: Rc::clone(&handle),
+        pipe: Pipe::new(stream),
+        limits: frame_limits(&hub.limits),
+        scanned: Scanned::default(),
+        is_publisher,
+        heartbeats: remote.minor > 0,
+        heard: Instant::now(),
+    };
+    let socket_type = remote.socket_type.clone();
+    let info = ClientInfo {
+        handle,
+        peer,
+        socket_type: remote.socket_type,
+        zmtp_minor: remote.minor,
+        since: hub.now(),
+    };
+    hub.clients.borrow_mut().insert(id, info);
+    hub.input(|router, _| router.handle_client_opened(id));
+    if is_publisher {
+        session.pipe.queue(subscribe_all(remote.minor));
+    }
+    let reason = match session.serve().await {
+        Ok(()) => CloseReason::SlowSubscriber,
+        Err(reason) => reason,
+    };
+    hub.clients.borrow_mut().remove(&id);
+    hub.input(|router, now| router.handle_client_closed(id, now));
+    hub.metrics.connection_ended(&socket_type);
+    reason
+}
+
+/// The subscription to everything that makes a publisher send.
+fn subscribe_all(minor: u8) -> Bytes {
+    let mut bytes = Vec::new();
+    if minor > 0 {
+        put_command(&mut bytes, "SUBSCRIBE", b"");
+    } else {
+        bytes.extend_from_slice(&[0, 1, 1]);
+    }
+    Bytes::from(bytes)
+}
+
+impl Session<'_> {
+    /// Ends with `Ok` when the core asks for it.
+    async fn serve(&mut self) -> Result<(), CloseReason> {
+        let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        loop {
+            let may_read =
+                !self.is_publisher || self.hub.input(|router, _| router.may_read(self.id));
+            self.fill();
+            if !self.pipe.write()? {
+                // The socket is full: it says when there is room.
+            } else if self.pipe.has_room() && self.fill() {
+                continue;
+            }
+            let handle = Rc::clone(&self.handle);
+            tokio::select! {
+                ready = self.pipe.ready(may_read) => {
+                    let ready = ready?;
+                    if may_read && (ready.is_readable() || ready.is_read_closed()) {
+                        self.read().await?;
+                    }
+                }
+                () = handle.wake.notified() => {}
+                _ = ping.tick() => self.keep_alive(may_read)?,
+            }
+            if self.handle.closing.get() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves what waits in the core to the socket's queue. Returns whether anything was there.
+    fn fill(&mut self) -> bool {
+        let mut any = false;
+        while self.pipe.has_room() {
+            let segment = self
+                .hub
+                .input(|router, now| router.take_segment(self.id, now));
+            let Some(segment) = segment else { break };
+            self.pipe.queue(segment.bytes);
+            any = true;
+        }
+        any
+    }
+
+    async fn read(&mut self) -> Result<(), CloseReason> {
+        for _ in 0..READS_PER_TURN {
+            let read = self.pipe.read(&mut self.hub.arena.borrow_mut())?;
+            match read {
+                Read::Blocked => return Ok(()),
+                Read::Closed => return Err(CloseReason::PeerClosed),
+                Read::More => self.heard = Instant::now(),
+                Read::Data(data) => {
+                    self.heard = Instant::now();
+                    self.take(data)?;
+                }
+            }
+            if self.is_publisher && !self.hub.input(|router, _| router.may_read(self.id)) {
+                return Ok(());
+            }
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    fn take(&mut self, data: BytesMut) -> Result<(), CloseReason> {
+        let mut commands = Vec::new();
+        let Self {
+            pipe,
+            scanned,
+            limits,
+            ..
+        } = self;
+        pipe.scan::<FrameError>(data, *limits, scanned, |body| {
+            commands.extend(parse(body));
+            ControlFlow::Continue(())
+        })?;
+        for command in commands {
+            self.obey(command)?;
+        }
+        let Scanned { spans, chunk } = std::mem::take(&mut self.scanned);
+        if self.is_publisher && !spans.is_empty() {
+            self.hub
+                .input(|router, now| router.handle_publish(self.id, &chunk, &spans, now));
+        } else {
+            for span in &spans {
+                self.subscription_message(&chunk, span)?;
+            }
+        }
+        // The list of places is used again; the bytes are not kept.
+        self.scanned.spans = spans;
+        Ok(())
+    }
+
+    fn obey(&mut self, command: Command) -> Result<(), CloseReason> {
+        match command {
+            Command::Subscribe(prefix) => self.subscribe(&prefix)?,
+            Command::Cancel(prefix) => {
+                self.hub
+                    .input(|router, _| router.handle_unsubscribe(self.id, &prefix));
+            }
+            // A client that does not read its answers gets no more of them.
+            Command::Ping(_) if !self.pipe.has_room() => {}
+            Command::Ping(context) => {
+                let mut pong = Vec::new();
+                put_command(&mut pong, "PONG", &context);
+                self.pipe.queue(Bytes::from(pong));
+            }
+        }
+        Ok(())
+    }
+
+    /// ZMTP 3.0 says subscriptions in messages: 1 or 0, then the prefix.
+    fn subscription_message(&mut self, chunk: &[u8], span: &Span) -> Result<(), CloseReason> {
+        match span.topic(chunk) {
+            [1, prefix @ ..] if span.frames == 1 => self.subscribe(prefix)?,
+            [0, prefix @ ..] if span.frames == 1 => {
+                self.hub
+                    .input(|router, _| router.handle_unsubscribe(self.id, prefix));
+            }
+            // What an XSUB sends upstream beside subscriptions is for no one here.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, prefix: &[u8]) -> Result<(), SubscribeError> {
+        self.hub
+            .input(|router, now| router.handle_subscribe(self.id, prefix, now))
+    }
+
+    fn keep_alive(&mut self, reading: bool) -> Result<(), CloseReason> {
+        if !self.heartbeats {
+            return Ok(());
+        }
+        if reading && self.heard.elapsed() >= PING_TTL {
+            return Err(CloseReason::HeartbeatTimeout);
+        }
+        if !reading {
+            self.heard = Instant::now();
+        }
+        if self.pipe.has_room() {
+            let mut ping = Vec::new();
+            let ttl = (PING_TTL.as_millis() / 100) as u16;
+            put_command(&mut ping, "PING", &ttl.to_be_bytes());
+            self.pipe.queue(Bytes::from(ping));
+        }
+        Ok(())
+    }
+}
+
+fn parse(body: &[u8]) -> Option<Command> {
+    let (name, data) = command_parts(body)?;
+    match name {
+        b"SUBSCRIBE" => Some(Command::Subscribe(data.to_vec())),
+        b"CANCEL" => Some(Command::Cancel(data.to_vec())),
+        b"PING" => {
+            let context = data.get(2..).unwrap_or_default();
+            let length = context.len().min(PING_CONTEXT_BYTES);
+            Some(Command::Ping(context[..length].to_vec()))
+        }
+        _ => None,
+    }
+}

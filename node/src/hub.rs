@@ -1,0 +1,240 @@
+//! The data thread's middle: the forwarding core, and who must be woken by what it puts out.
+//!
+//! Everything here stays on one thread. A task borrows the core for one input at a time and never
+//! across an `await`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tokio::sync::{Notify, mpsc, watch};
+use zmesh_gossip::Member;
+
+use crate::config::{Config, Limits};
+use crate::forward::{self, ClientId, Instance, Output, Router, Time};
+use crate::gossip::GossipCommands;
+use crate::metrics::Metrics;
+use crate::zmtp::frames::FrameLimits;
+use crate::zmtp::pipe::Arena;
+
+/// Which of the two connections between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    /// This node dialed it: records go out.
+    Dialed,
+    /// The peer dialed it: records come in.
+    Accepted,
+}
+
+/// How the core reaches the task of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Handle {
+    pub(crate) wake: Notify,
+    /// Set when the connection has to go.
+    pub(crate) closing: Cell<bool>,
+}
+
+/// A client connection, for the HTTP API.
+#[derive(Debug)]
+pub(crate) struct ClientInfo {
+    pub(crate) handle: Rc<Handle>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) socket_type: String,
+    pub(crate) zmtp_minor: u8,
+    pub(crate) since: Time,
+}
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It learns who is there and what they want.
+    Joining,
+    /// It takes messages.
+    Ready,
+    /// It hands on what it has, and takes no more clients.
+    Leaving,
+}
+
+impl Phase {
+    /// Its name in the HTTP API.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Ready => "ready",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+/// This process.
+#[derive(Clone, Debug)]
+pub(crate) struct Me {
+    pub(crate) instance: Instance,
+    pub(crate) id: [u8; 16],
+    pub(crate) name: String,
+    pub(crate) cluster: String,
+}
+
+/// See the module.
+pub(crate) struct Hub {
+    pub(crate) me: Me,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) gossip: GossipCommands,
+    /// HTTP connections, found by their first bytes on the client address.
+    pub(crate) http: mpsc::Sender<std::net::TcpStream>,
+    /// Clients are let in while the node is ready.
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) arena: RefCell<Arena>,
+    pub(crate) clients: RefCell<BTreeMap<ClientId, ClientInfo>>,
+    /// Connections on the client address, whatever they speak.
+    pub(crate) open_connections: Cell<usize>,
+    router: RefCell<Router>,
+    links: RefCell<HashMap<(Instance, Side), Rc<Handle>>>,
+    start: Instant,
+    next_client: Cell<u32>,
+}
+
+/// What the hub is made of.
+pub(crate) struct Parts {
+    pub(crate) me: Me,
+    pub(crate) metrics: Metrics,
+    pub(crate) gossip: GossipCommands,
+    pub(crate) http: mpsc::Sender<std::net::TcpStream>,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+impl Hub {
+    pub(crate) fn new(config: &Config, parts: Parts) -> Self {
+        let limits = config.limits.clone();
+        let router_limits = forward::Limits {
+            frames: frame_limits(&limits),
+            connection_budget: limits.connection_budget_bytes,
+            node_budget: limits.node_budget_bytes,
+            subscriptions: limits.max_subscriptions,
+            queue: config.queue,
+        };
+        Self {
+            router: RefCell::new(Router::new(parts.me.instance, router_limits, Time::ZERO)),
+            me: parts.me,
+            limits,
+            metrics: parts.metrics,
+            gossip: parts.gossip,
+            http: parts.http,
+            phase: parts.phase,
+            arena: RefCell::default(),
+            clients: RefCell::default(),
+            open_connections: Cell::new(0),
+            links: RefCell::default(),
+            start: Instant::now(),
+            next_client: Cell::new(1),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.start.elapsed()
+    }
+
+    /// One input to the core; afterwards whoever is concerned by its outputs is woken.
+    pub(crate) fn input<T>(&self, input: impl FnOnce(&mut Router, Time) -> T) -> T {
+        let mut router = self.router.borrow_mut();
+        let result = input(&mut router, self.now());
+        while let Some(output) = router.poll_output() {
+            self.act_on(output);
+        }
+        result
+    }
+
+    /// A look at the core.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Router) -> T) -> T {
+        look(&self.router.borrow())
+    }
+
+    fn act_on(&self, output: Output) {
+        match output {
+            Output::Client(id) => self.wake_client(id, false),
+            Output::CloseClient(id) => self.wake_client(id, true),
+            Output::Link(peer) => self.wake_link(peer, Side::Dialed),
+            Output::Accepted(peer) => self.wake_link(peer, Side::Accepted),
+            Output::Learned(card) => match Member::decode(&card) {
+                Ok(member) => self.gossip.card(member),
+                Err(error) => tracing::warn!(%error, "a link carried a malformed member record"),
+            },
+            Output::SubscriptionReady(waited) => {
+                self.metrics
+                    .subscription_ready
+                    .observe(waited.as_secs_f64());
+            }
+            Output::PassedOver(peer) => {
+                tracing::warn!(
+                    instance = %format_args!("{:016x}", peer.0),
+                    "a node acks nothing: its messages are dropped until it does"
+                );
+            }
+        }
+    }
+
+    fn wake_client(&self, id: ClientId, close: bool) {
+        if let Some(client) = self.clients.borrow().get(&id) {
+            client
+                .handle
+                .closing
+                .set(client.handle.closing.get() || close);
+            client.handle.wake.notify_one();
+        }
+    }
+
+    fn wake_link(&self, peer: Instance, side: Side) {
+        if let Some(handle) = self.links.borrow().get(&(peer, side)) {
+            handle.wake.notify_one();
+        }
+    }
+
+    /// A number for a new client.
+    pub(crate) fn next_client(&self) -> ClientId {
+        let id = self.next_client.get();
+        self.next_client.set(id.wrapping_add(1).max(1));
+        ClientId(id)
+    }
+
+    /// Makes a link known. The one that it replaces is told to go.
+    pub(crate) fn add_link(&self, peer: Instance, side: Side) -> Rc<Handle> {
+        let handle = Rc::new(Handle::default());
+        if let Some(old) = self
+            .links
+            .borrow_mut()
+            .insert((peer, side), Rc::clone(&handle))
+        {
+            old.closing.set(true);
+            old.wake.notify_one();
+        }
+        handle
+    }
+
+    /// Forgets a link that cannot have been replaced.
+    pub(crate) fn forget_link(&self, peer: Instance, side: Side) {
+        self.links.borrow_mut().remove(&(peer, side));
+    }
+
+    /// Forgets a link. `false` if another one has replaced it.
+    pub(crate) fn remove_link(&self, peer: Instance, side: Side, handle: &Rc<Handle>) -> bool {
+        let mut links = self.links.borrow_mut();
+        let current = links
+            .get(&(peer, side))
+            .is_some_and(|known| Rc::ptr_eq(known, handle));
+        if current {
+            links.remove(&(peer, side));
+        }
+        current
+    }
+}
+
+/// Limits of one message on a client connection.
+pub(crate) fn frame_limits(limits: &Limits) -> FrameLimits {
+    FrameLimits {
+        message_bytes: limits.max_message_bytes,
+        frames: limits.max_frames,
+    }
+}

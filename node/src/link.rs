@@ -1,0 +1,9 @@
+//! The data connections between nodes: ZMTP, from a DEALER that dials to a ROUTER that accepts.
+
+mod accept;
+mod dial;
+mod session;
+mod wire;
+
+pub(crate) use accept::listen;
+pub(crate) use dial::{Target, dial};

@@ -1,0 +1,114 @@
+//! Keeps a link to one other node, for as long as membership holds that node alive.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::session::{Link, LinkError};
+use super::wire::Head;
+use crate::forward::Instance;
+use crate::hub::{Hub, Side};
+use crate::zmtp::handshake;
+
+/// Connecting, handshake and hello together take this long at most.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pauses between attempts: the first is short, since most resets are over at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A node to keep a link to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) instance: Instance,
+    pub(crate) name: String,
+    /// `host:port` of its links.
+    pub(crate) address: String,
+}
+
+/// Dials for ever.
+pub(crate) async fn dial(hub: Rc<Hub>, target: Target) {
+    let mut pause = FIRST_PAUSE;
+    let mut told = false;
+    loop {
+        let error = match tokio::time::timeout(OPEN_TIMEOUT, open(&hub, &target)).await {
+            Ok(Ok(link)) => {
+                (pause, told) = (FIRST_PAUSE, false);
+                carry(&hub, &target, link).await
+            }
+            Ok(Err(error)) => error,
+            Err(_) => LinkError::Io(std::io::ErrorKind::TimedOut.into()),
+        };
+        if is_refusal(&error) {
+            hub.gossip.refused(target.address.clone());
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::info!(
+                peer = target.name, address = target.address, %error, "link down, trying again"
+            );
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+/// Whether the process at the other end seems to have gone: membership looks at once.
+fn is_refusal(error: &LinkError) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
+    match error {
+        LinkError::Closed => true,
+        LinkError::Io(error) => {
+            matches!(
+                error.kind(),
+                ConnectionRefused | ConnectionReset | BrokenPipe
+            )
+        }
+        _ => false,
+    }
+}
+
+async fn open<'a>(hub: &'a Hub, target: &Target) -> Result<Link<'a>, LinkError> {
+    let mut stream = TcpStream::connect(&target.address).await?;
+    stream.set_nodelay(true)?;
+    handshake::connect(&mut stream, "DEALER")
+        .await
+        .map_err(|error| LinkError::Io(std::io::Error::other(error)))?;
+    let mut link = Link::new(hub, stream);
+    let own = link.hello();
+    link.send_head(&own).await?;
+    let hello = match link.read_head().await? {
+        Head::Hello(hello) => hello,
+        Head::Refused { reason } => return Err(LinkError::Refused(reason)),
+        _ => return Err(LinkError::Io(std::io::Error::other("no hello"))),
+    };
+    let instance = link.check(&hello).map_err(LinkError::Refused)?;
+    if instance != target.instance {
+        let reason = format!("{} is now another process", target.name);
+        return Err(LinkError::Refused(reason));
+    }
+    Ok(link)
+}
+
+async fn carry(hub: &Hub, target: &Target, mut link: Link<'_>) -> LinkError {
+    let handle = hub.add_link(target.instance, Side::Dialed);
+    hub.input(|router, now| router.handle_link_up(target.instance, now));
+    tracing::info!(peer = target.name, address = target.address, "link up");
+    let _guard = Down { hub, target };
+    link.run(target.instance, Side::Dialed, &handle).await
+}
+
+/// Tells the core that a link has ended, also when its task is ended from outside.
+struct Down<'a> {
+    hub: &'a Hub,
+    target: &'a Target,
+}
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        let instance = self.target.instance;
+        self.hub.forget_link(instance, Side::Dialed);
+        self.hub
+            .input(|router, now| router.handle_link_down(instance, now));
+    }
+}

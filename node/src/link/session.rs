@@ -1,0 +1,275 @@
+//! A link after the handshake, on either side: messages of the core in, messages of the core out.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::wire::{self, Head, Hello, MARGIN_BYTES, WireError};
+use crate::forward::{BadMessage, Instance, Message};
+use crate::hub::{Handle, Hub, Side};
+use crate::zmtp::frames::{FrameError, FrameLimits, command_parts, put_command};
+use crate::zmtp::pipe::{Pipe, Read, Scanned};
+
+/// Each side asks the other for a sign of life so often.
+const PING_EVERY: Duration = Duration::from_secs(1);
+
+/// A link on which nothing was heard for so long is dead. Longer than membership needs to find a
+/// dead host: this is for a connection that died between two living ones.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// Reads of one link before the others have their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error("the peer closed it")]
+    Closed,
+    #[error("nothing was heard for {} s", SILENCE.as_secs())]
+    Silent,
+    #[error("a newer one has replaced it")]
+    Replaced,
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error(transparent)]
+    Message(#[from] BadMessage),
+}
+
+/// A link between this node and a peer.
+pub(super) struct Link<'a> {
+    hub: &'a Hub,
+    pipe: Pipe,
+    limits: FrameLimits,
+    scanned: Scanned,
+    heard: Instant,
+}
+
+impl<'a> Link<'a> {
+    pub(super) fn new(hub: &'a Hub, stream: TcpStream) -> Self {
+        let message_bytes = hub.limits.max_message_bytes + MARGIN_BYTES;
+        Self {
+            hub,
+            pipe: Pipe::new(stream),
+            limits: FrameLimits {
+                message_bytes,
+                frames: 2,
+            },
+            scanned: Scanned::default(),
+            heard: Instant::now(),
+        }
+    }
+
+    /// Who this node says that it is.
+    pub(super) fn hello(&self) -> Head {
+        let me = &self.hub.me;
+        Head::Hello(Hello {
+            protocol: wire::PROTOCOL,
+            partitions: zmesh_partition::PARTITIONS,
+            cluster: me.cluster.clone(),
+            name: me.name.clone(),
+            id: me.id,
+            instance: me.instance.0,
+        })
+    }
+
+    /// Sends one of the messages that come before the core's.
+    pub(super) async fn send_head(&mut self, head: &Head) -> Result<(), LinkError> {
+        self.pipe.queue(wire::encode_head(head, false));
+        while !self.pipe.write()? {
+            self.pipe.ready(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the first message.
+    pub(super) async fn read_head(&mut self) -> Result<Head, LinkError> {
+        loop {
+            self.pipe.ready(true).await?;
+            let read = self.pipe.read(&mut self.hub.arena.borrow_mut())?;
+            match read {
+                Read::Closed => return Err(LinkError::Closed),
+                Read::Blocked | Read::More => {}
+                Read::Data(data) => {
+                    self.scan(data)?;
+                    if !self.scanned.spans.is_empty() {
+                        let span = self.scanned.spans.remove(0);
+                        return Ok(wire::decode_head(&self.scanned.chunk, &span)?);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks a peer's hello. The text of a refusal names both sides' values.
+    pub(super) fn check(&self, hello: &Hello) -> Result<Instance, String> {
+        let me = &self.hub.me;
+        if hello.cluster != me.cluster {
+            return Err(format!(
+                "node {} is of cluster {:?}, node {} of cluster {:?}",
+                hello.name, hello.cluster, me.name, me.cluster
+            ));
+        }
+        if hello.protocol != wire::PROTOCOL {
+            return Err(format!(
+                "node {} speaks link protocol {}, node {} speaks {}",
+                hello.name,
+                hello.protocol,
+                me.name,
+                wire::PROTOCOL
+            ));
+        }
+        if hello.partitions != zmesh_partition::PARTITIONS {
+            return Err(format!(
+                "node {} counts {} partitions, node {} counts {}",
+                hello.name,
+                hello.partitions,
+                me.name,
+                zmesh_partition::PARTITIONS
+            ));
+        }
+        Ok(Instance(hello.instance))
+    }
+
+    /// Carries messages until the link ends.
+    pub(super) async fn run(
+        &mut self,
+        peer: Instance,
+        side: Side,
+        handle: &Rc<Handle>,
+    ) -> LinkError {
+        match self.carry(peer, side, handle).await {
+            Ok(never) => never,
+            Err(error) => error,
+        }
+    }
+
+    async fn carry(
+        &mut self,
+        peer: Instance,
+        side: Side,
+        handle: &Rc<Handle>,
+    ) -> Result<LinkError, LinkError> {
+        // What came right behind the hello.
+        self.hand_over(peer, side)?;
+        let mut ping = tokio::time::interval(PING_EVERY);
+        loop {
+            let held = self
+                .hub
+                .look(|router| side == Side::Accepted && router.is_held(peer));
+            self.fill(peer, side);
+            if self.pipe.write()? && self.pipe.has_room() && self.fill(peer, side) {
+                continue;
+            }
+            tokio::select! {
+                ready = self.pipe.ready(!held) => {
+                    let ready = ready?;
+                    if !held && (ready.is_readable() || ready.is_read_closed()) {
+                        self.read(peer, side).await?;
+                    }
+                }
+                () = handle.wake.notified() => {}
+                _ = ping.tick() => self.keep_alive(held)?,
+            }
+            if handle.closing.get() {
+                return Ok(LinkError::Replaced);
+            }
+        }
+    }
+
+    fn fill(&mut self, peer: Instance, side: Side) -> bool {
+        let mut any = false;
+        while self.pipe.has_room() {
+            let message = self.hub.input(|router, _| match side {
+                Side::Dialed => router.take_message(peer),
+                Side::Accepted => router.take_reply(peer),
+            });
+            let Some(message) = message else { break };
+            wire::encode(message, |bytes| self.pipe.queue(bytes));
+            any = true;
+        }
+        any
+    }
+
+    async fn read(&mut self, peer: Instance, side: Side) -> Result<(), LinkError> {
+        for _ in 0..READS_PER_TURN {
+            let read = self.pipe.read(&mut self.hub.arena.borrow_mut())?;
+            match read {
+                Read::Blocked => return Ok(()),
+                Read::Closed => return Err(LinkError::Closed),
+                Read::More => self.heard = Instant::now(),
+                Read::Data(data) => {
+                    self.heard = Instant::now();
+                    self.scan(data)?;
+                    self.hand_over(peer, side)?;
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    fn scan(&mut self, data: BytesMut) -> Result<(), LinkError> {
+        let mut pongs = Vec::new();
+        let Self {
+            pipe,
+            scanned,
+            limits,
+            ..
+        } = self;
+        pipe.scan::<FrameError>(data, *limits, scanned, |body| {
+            if let Some((b"PING", _)) = command_parts(body) {
+                put_command(&mut pongs, "PONG", b"");
+            }
+            ControlFlow::Continue(())
+        })?;
+        if self.pipe.has_room() {
+            self.pipe.queue(Bytes::from(pongs));
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, peer: Instance, side: Side) -> Result<(), LinkError> {
+        let Scanned { spans, chunk } = std::mem::take(&mut self.scanned);
+        for span in &spans {
+            let Some(message) = wire::decode(&chunk, span, peer)? else {
+                continue;
+            };
+            self.give(peer, side, message)?;
+        }
+        self.scanned.spans = spans;
+        self.scanned.spans.clear();
+        Ok(())
+    }
+
+    fn give(&self, peer: Instance, side: Side, message: Message) -> Result<(), BadMessage> {
+        self.hub.input(|router, now| match side {
+            Side::Dialed => router.handle_reply(peer, message, now),
+            Side::Accepted => router.handle_message(peer, message, now),
+        })
+    }
+
+    fn keep_alive(&mut self, held: bool) -> Result<(), LinkError> {
+        if held {
+            self.heard = Instant::now();
+        } else if self.heard.elapsed() >= SILENCE {
+            return Err(LinkError::Silent);
+        }
+        if self.pipe.has_room() {
+            let mut ping = Vec::new();
+            put_command(&mut ping, "PING", &[0, 0]);
+            self.pipe.queue(Bytes::from(ping));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Link messages as bytes (docs/protocol.md, "Links"). Each is one ZMTP message: a frame that
+//! begins with its kind, and for records a second frame with the clients' messages as they came.
+
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+
+use crate::forward::{Batch, Header, Instance, Message};
+use crate::zmtp::frames::{Span, put_header};
+
+/// Version of the link protocol. Nodes of different versions refuse each other.
+pub(crate) const PROTOCOL: u16 = 1;
+
+/// No part of a link message but its records is larger.
+const MAX_HEAD_BYTES: usize = 128 << 20;
+
+/// Room for everything of a batch that is not its last message.
+pub(super) const MARGIN_BYTES: usize = MAX_HEAD_BYTES;
+
+/// Who a node is: the first message in both directions.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Hello {
+    pub(super) protocol: u16,
+    pub(super) partitions: u16,
+    pub(super) cluster: String,
+    pub(super) name: String,
+    pub(super) id: [u8; 16],
+    pub(super) instance: u64,
+}
+
+/// What stands in the first frame.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) enum Head {
+    Hello(Hello),
+    Refused {
+        reason: String,
+    },
+    Interest {
+        version: u64,
+        snapshot: bool,
+        changes: Vec<(bool, Vec<u8>)>,
+    },
+    View {
+        members: Vec<(u64, Vec<u8>)>,
+    },
+    Publish {
+        headers: Vec<Header>,
+    },
+    Deliver {
+        origin: u64,
+        headers: Vec<Header>,
+    },
+    Done {
+        streams: Vec<(u16, u64)>,
+    },
+    Ack {
+        origin: u64,
+        streams: Vec<(u16, u64)>,
+    },
+    InterestAck {
+        version: u64,
+    },
+    Holding,
+}
+
+/// Bytes that are not a link message.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("malformed link message: {0}")]
+    Malformed(#[from] bincode::error::DecodeError),
+    #[error("a link message has one frame, or two if it carries records")]
+    Frames,
+}
+
+/// Fixed-width numbers: records are the common case, and are read and written in one sweep.
+fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_HEAD_BYTES>> {
+    bincode::config::standard()
+        .with_fixed_int_encoding()
+        .with_limit::<MAX_HEAD_BYTES>()
+}
+
+/// Encodes a message without records.
+pub(super) fn encode_head(head: &Head, more: bool) -> Bytes {
+    let body = bincode::encode_to_vec(head, config())
+        .expect("encoding into memory fails only above a limit that the core stays far below");
+    let mut out = Vec::with_capacity(body.len() + 9);
+    put_header(&mut out, more, body.len());
+    out.extend_from_slice(&body);
+    Bytes::from(out)
+}
+
+/// Encodes a message; its slices are to be written one behind the other.
+pub(super) fn encode(message: Message, mut put: impl FnMut(Bytes)) {
+    let head = match message {
+        Message::Publish(batch) => {
+            return encode_batch(
+                Head::Publish {
+                    headers: batch.headers,
+                },
+                batch.body,
+                put,
+            );
+        }
+        Message::Deliver(batch) => {
+            let head = Head::Deliver {
+                origin: batch.origin.0,
+                headers: batch.headers,
+            };
+            return encode_batch(head, batch.body, put);
+        }
+        Message::Interest {
+            version,
+            snapshot,
+            changes,
+        } => Head::Interest {
+            version,
+            snapshot,
+            changes,
+        },
+        Message::View { members } => {
+            let members = members
+                .into_iter()
+                .map(|(instance, card)| (instance.0, card.to_vec()));
+            Head::View {
+                members: members.collect(),
+            }
+        }
+        Message::Done { streams } => Head::Done { streams },
+        Message::Ack { origin, streams } => Head::Ack {
+            origin: origin.0,
+            streams,
+        },
+        Message::InterestAck { version } => Head::InterestAck { version },
+        Message::Holding => Head::Holding,
+    };
+    put(encode_head(&head, false));
+}
+
+fn encode_batch(head: Head, body: Vec<Bytes>, mut put: impl FnMut(Bytes)) {
+    let head = encode_head(&head, true);
+    let mut start = Vec::with_capacity(head.len() + 9);
+    start.extend_from_slice(&head);
+    put_header(&mut start, false, body.iter().map(Bytes::len).sum());
+    put(Bytes::from(start));
+    body.into_iter().for_each(put);
+}
+
+/// Decodes the first frame of a message in a buffer.
+pub(super) fn decode_head(chunk: &Bytes, span: &Span) -> Result<Head, WireError> {
+    Ok(bincode::decode_from_slice(span.topic(chunk), config())?.0)
+}
+
+/// Decodes a message that arrived from a node; `origin` is that node.
+pub(super) fn decode(
+    chunk: &Bytes,
+    span: &Span,
+    origin: Instance,
+) -> Result<Option<Message>, WireError> {
+    let head = decode_head(chunk, span)?;
+    let message = match (head, span.frames) {
+        (Head::Publish { headers }, 2) => {
+            Message::Publish(Batch::received(origin, headers, second_frame(chunk, span)))
+        }
+        (Head::Deliver { origin, headers }, 2) => {
+            let body = second_frame(chunk, span);
+            Message::Deliver(Batch::received(Instance(origin), headers, body))
+        }
+        (Head::Publish { .. } | Head::Deliver { .. }, _) => return Err(WireError::Frames),
+        (_, frames) if frames != 1 => return Err(WireError::Frames),
+        (
+            Head::Interest {
+                version,
+                snapshot,
+                changes,
+            },
+            _,
+        ) => Message::Interest {
+            version,
+            snapshot,
+            changes,
+        },
+        (Head::View { members }, _) => {
+            let members = members
+                .into_iter()
+                .map(|(id, card)| (Instance(id), Bytes::from(card)));
+            Message::View {
+                members: members.collect(),
+            }
+        }
+        (Head::Done { streams }, _) => Message::Done { streams },
+        (Head::Ack { origin, streams }, _) => Message::Ack {
+            origin: Instance(origin),
+            streams,
+        },
+        (Head::InterestAck { version }, _) => Message::InterestAck { version },
+        (Head::Holding, _) => Message::Holding,
+        (Head::Hello(_) | Head::Refused { .. }, _) => return Ok(None),
+    };
+    Ok(Some(message))
+}
+
+/// The second frame's body: what follows its header, which is short or long by its flags.
+fn second_frame(chunk: &Bytes, span: &Span) -> Bytes {
+    let header = span.topic_end as usize;
+    let long = chunk[header] & 2 != 0;
+    chunk.slice(header + if long { 9 } else { 2 }..span.end as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zmtp::frames::{FrameLimits, Item, item_at};
+    use proptest::prelude::*;
+
+    const LIMITS: FrameLimits = FrameLimits {
+        message_bytes: 1 << 20,
+        frames: 2,
+    };
+
+    fn through(message: Message, origin: Instance) -> Message {
+        let mut bytes = Vec::new();
+        encode(message, |part| bytes.extend_from_slice(&part));
+        let chunk = Bytes::from(bytes);
+        let Item::Message(span) = item_at(&chunk, 0, LIMITS).unwrap() else {
+            panic!("no message")
+        };
+        assert_eq!(span.end as usize, chunk.len());
+        decode(&chunk, &span, origin).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_batch_arrives_as_it_was() {
+        let header = Header {
+            partition: 7,
+            first: 3,
+            count: 2,
+            messages: 2,
+            length: 300,
+        };
+        let body = Bytes::from(vec![9; 300]);
+        let batch = Batch::received(Instance(5), vec![header], body);
+        let message = Message::Deliver(batch.clone());
+        assert_eq!(through(message.clone(), Instance(1)), message);
+        let message = Message::Publish(batch);
+        assert_eq!(through(message.clone(), Instance(5)), message);
+    }
+
+    proptest! {
+        #[test]
+        fn every_other_message_arrives_as_it_was(
+            version in any::<u64>(),
+            changes in prop::collection::vec(
+                (any::<bool>(), prop::collection::vec(any::<u8>(), 0..20)), 0..9),
+            streams in prop::collection::vec((any::<u16>(), any::<u64>()), 0..9),
+            members in prop::collection::vec(
+                (any::<u64>(), prop::collection::vec(any::<u8>(), 0..20)), 0..9),
+        ) {
+            let members = members.into_iter().map(|(id, card)| (Instance(id), card.into()));
+            for message in [
+                Message::Interest { version, snapshot: version % 2 == 0, changes },
+                Message::View { members: members.collect() },
+                Message::Done { streams: streams.clone() },
+                Message::Ack { origin: Instance(version), streams },
+                Message::InterestAck { version },
+                Message::Holding,
+            ] {
+                prop_assert_eq!(through(message.clone(), Instance(1)), message);
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let chunk = Bytes::from(bytes);
+            if let Ok(Item::Message(span)) = item_at(&chunk, 0, LIMITS) {
+                let _ = decode(&chunk, &span, Instance(1));
+            }
+        }
+    }
+}

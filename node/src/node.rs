@@ -1,0 +1,387 @@
+//! Starts and stops a node: its three listeners, its three threads, and what runs between them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use tokio::sync::{mpsc, watch};
+use zmesh_partition::PARTITIONS;
+
+use crate::config::{Config, ConfigError};
+use crate::control::{self, Shared};
+use crate::data::{self, DataThread};
+use crate::forward::Instance;
+use crate::gossip::{self, Gossip};
+use crate::hub::{Me, Parts, Phase};
+use crate::metrics::Metrics;
+use crate::view::View;
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// How long the control thread waits for HTTP answers on their way when the node stops.
+const HTTP_PATIENCE: Duration = Duration::from_millis(200);
+
+/// A node that is asked to stop hands over what it has within this time, and looks so often
+/// whether it is through.
+const HAND_OVER: Duration = Duration::from_secs(3);
+const HAND_OVER_POLL: Duration = Duration::from_millis(10);
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is out of bounds.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A listener could not be bound.
+    #[error("cannot listen for {what} on {address}: {error}; {remedy}")]
+    Bind {
+        /// Clients, gossip or links.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The system's words.
+        error: io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The gossip thread could not start.
+    #[error(transparent)]
+    Gossip(#[from] gossip::StartError),
+    /// The system gave no thread or no descriptor.
+    #[error("cannot start: {0}; is `ulimit -n` or `ulimit -u` too low?")]
+    System(#[from] io::Error),
+    /// The metrics could not be set up.
+    #[error("cannot set up the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Why a node that ran had to end. The text names the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Fatal(String);
+
+/// A running node. Dropped, it goes on to run; see [`Node::stop_handle`].
+pub struct Node {
+    name: String,
+    client: String,
+    gossip: String,
+    link: String,
+    status: Arc<Latch>,
+    stop: StopHandle,
+    control: thread::JoinHandle<()>,
+}
+
+/// Asks a node to stop.
+#[derive(Clone, Debug)]
+pub struct StopHandle {
+    sender: mpsc::Sender<()>,
+}
+
+impl StopHandle {
+    /// The node says goodbye to the others and ends. More than one call does nothing more.
+    pub fn stop(&self) {
+        // Full or closed: it stops already.
+        let _ = self.sender.try_send(());
+    }
+}
+
+/// Starts a node; it listens when this returns.
+pub fn start(config: Config) -> Result<Node, StartError> {
+    config.check()?;
+    let clients = bind("clients", &config, Some(config.port))?;
+    let links = bind("links", &config, config.link_port.or(config.port_after(2)))?;
+    let host = config.advertised_host()?;
+    let client = format!("{host}:{}", clients.local_addr()?.port());
+    let link = format!("{host}:{}", links.local_addr()?.port());
+    let gossip = gossip::start(gossip::Settings {
+        name: config.name.clone(),
+        cluster: config.cluster.clone(),
+        partitions: PARTITIONS.into(),
+        bind: config.bind,
+        port: config.gossip_port.or(config.port_after(1)).unwrap_or(0),
+        advertise: Some(host),
+        seeds: config.seeds.clone(),
+        zone: config.zone.clone(),
+        weight: config.weight,
+        client: client.clone(),
+        link: link.clone(),
+    })?;
+    let address = gossip.address().to_string();
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
+    let status = Arc::new(Latch::default());
+    let (sender, stop) = mpsc::channel(1);
+    let started = Started {
+        config,
+        clients,
+        links,
+        client,
+        link,
+        gossip,
+        metrics,
+    };
+    let (name, client, link) = (
+        started.config.name.clone(),
+        started.client.clone(),
+        started.link.clone(),
+    );
+    let control = spawn_control(started, Arc::clone(&status), stop)?;
+    Ok(Node {
+        name,
+        client,
+        gossip: address,
+        link,
+        status,
+        stop: StopHandle { sender },
+        control,
+    })
+}
+
+impl Node {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `host:port` for clients and HTTP, as told to others.
+    pub fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// `host:port` of the gossip socket, as told to others.
+    pub fn gossip(&self) -> &str {
+        &self.gossip
+    }
+
+    /// `host:port` for links, as told to others.
+    pub fn link(&self) -> &str {
+        &self.link
+    }
+
+    /// Waits until the node takes messages; an error if it has ended before.
+    pub fn wait_ready(&self) -> Result<(), Fatal> {
+        self.status.wait(|status| match &status.ended {
+            Some(Err(fatal)) => Some(Err(fatal.clone())),
+            Some(Ok(())) => Some(Err(Fatal("stopped before it was ready".into()))),
+            None => status.ready.then_some(Ok(())),
+        })
+    }
+
+    /// For whoever is to stop the node.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Waits until the node has ended.
+    pub fn wait(self) -> Result<(), Fatal> {
+        let ended = self.status.wait(|status| status.ended.clone());
+        if self.control.join().is_err() {
+            return Err(Fatal(
+                "the control thread has panicked: this is a bug".into(),
+            ));
+        }
+        ended
+    }
+}
+
+/// Where `start` left off and the control thread goes on.
+struct Started {
+    config: Config,
+    clients: TcpListener,
+    links: TcpListener,
+    client: String,
+    link: String,
+    gossip: Gossip,
+    metrics: Metrics,
+}
+
+fn spawn_control(
+    started: Started,
+    status: Arc<Latch>,
+    stop: mpsc::Receiver<()>,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let Started {
+        config,
+        clients,
+        links,
+        client,
+        link,
+        mut gossip,
+        metrics,
+    } = started;
+    let me = gossip.me();
+    let (http, http_connections) = control::http_channel();
+    let (phase, phases) = watch::channel(Phase::Joining);
+    let phase = Arc::new(phase);
+    let (views, view) = watch::channel(Arc::new(View::empty(gossip.watch().borrow().clone())));
+    let parts = Parts {
+        me: Me {
+            instance: Instance(me.nonce),
+            id: me.id.0,
+            name: config.name.clone(),
+            cluster: config.cluster.clone(),
+        },
+        metrics: metrics.clone(),
+        gossip: gossip.commands(),
+        http,
+        phase: phases.clone(),
+    };
+    let (name, cluster) = (config.name.clone(), config.cluster.clone());
+    let data = DataThread::start(
+        data::Settings {
+            config,
+            clients,
+            links,
+            view: view.clone(),
+        },
+        parts,
+    )?;
+    let shared = Shared {
+        name,
+        cluster,
+        id: me.id,
+        client,
+        gossip: gossip.address().to_string(),
+        link,
+        version: env!("CARGO_PKG_VERSION"),
+        start: Instant::now(),
+        data: data.asker(),
+        view,
+        phase: phases,
+        metrics: metrics.clone(),
+    };
+    let thread = thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            let ended = runtime.block_on(async {
+                let shared = Arc::new(shared);
+                let (watch, published) = (gossip.watch(), Arc::clone(&phase));
+                let follow = control::follow_membership(watch, views, published, me.id, metrics);
+                tokio::spawn(follow);
+                tokio::spawn(tell_ready(shared.phase.clone(), Arc::clone(&status)));
+                tokio::spawn(control::serve(Arc::clone(&shared), http_connections));
+                end(&gossip, stop).await?;
+                phase.send_replace(Phase::Leaving);
+                gossip.commands().set_leaving();
+                hand_over(&shared).await;
+                Ok(())
+            });
+            gossip.stop();
+            data.stop();
+            runtime.shutdown_timeout(HTTP_PATIENCE);
+            status.set(|status| status.ended = Some(ended));
+        })?;
+    Ok(thread)
+}
+
+/// Waits for whatever ends the node.
+async fn end(gossip: &Gossip, mut stop: mpsc::Receiver<()>) -> Result<(), Fatal> {
+    tokio::select! {
+        reason = gossip.fatal() => Err(Fatal(reason.to_string())),
+        _ = stop.recv() => Ok(()),
+    }
+}
+
+/// Waits until the others do without this node and it owes them nothing, but not for long.
+async fn hand_over(shared: &Shared) {
+    let done = async {
+        let mut views = shared.view.clone();
+        let without_me = |view: &Arc<View>| !view.membership.view.contains(&shared.id);
+        let alone = shared.view.borrow().membership.view.len() <= 1;
+        if !alone && views.wait_for(without_me).await.is_err() {
+            return;
+        }
+        while let Some(owed) = shared
+            .data
+            .ask(|hub| hub.look(|router| router.stats()))
+            .await
+        {
+            if owed.undone_bytes == 0 && owed.unacked_bytes == 0 {
+                return;
+            }
+            tokio::time::sleep(HAND_OVER_POLL).await;
+        }
+    };
+    if tokio::time::timeout(HAND_OVER, done).await.is_err() {
+        tracing::warn!("stopped before all messages were handed over");
+    }
+}
+
+async fn tell_ready(mut phase: watch::Receiver<Phase>, status: Arc<Latch>) {
+    if phase.wait_for(|phase| *phase == Phase::Ready).await.is_ok() {
+        status.set(|status| status.ready = true);
+    }
+}
+
+fn bind(what: &'static str, config: &Config, port: Option<u16>) -> Result<TcpListener, StartError> {
+    let address = SocketAddr::new(config.bind, port.unwrap_or(0));
+    listen(address).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "another process has it: choose another --port",
+            io::ErrorKind::AddrNotAvailable => {
+                "this host has no such address: choose another --bind"
+            }
+            io::ErrorKind::PermissionDenied => "choose a --port above 1023",
+            _ => "choose another --bind or --port",
+        };
+        StartError::Bind {
+            what,
+            address,
+            error,
+            remedy,
+        }
+    })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restarted node takes its port again although old connections linger. On Windows the
+    // option would let two processes share the port.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    if matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What became of a node, for threads that wait for it.
+#[derive(Default)]
+struct Latch {
+    status: Mutex<Status>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Status {
+    ready: bool,
+    ended: Option<Result<(), Fatal>>,
+}
+
+impl Latch {
+    fn set(&self, set: impl FnOnce(&mut Status)) {
+        set(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    fn wait<T>(&self, look: impl Fn(&Status) -> Option<T>) -> T {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(found) = look(&status) {
+                return found;
+            }
+            status = self
+                .changed
+                .wait(status)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

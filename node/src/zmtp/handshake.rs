@@ -1,0 +1,95 @@
+//! Opens a ZMTP connection on a TCP stream, from either side.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::greeting::{
+    GREETING_BYTES, GreetingError, MAX_READY_BYTES, SIGNATURE_BYTES, check_greeting,
+    check_signature, error, error_reason, greeting, ready, socket_type,
+};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    #[error(transparent)]
+    Greeting(#[from] GreetingError),
+    #[error("the handshake is malformed")]
+    Malformed,
+    #[error("the peer refused: {0}")]
+    Refused(String),
+    #[error("a {0} socket cannot connect here")]
+    SocketType(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What the other side is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remote {
+    /// ZMTP 3.x.
+    pub(crate) minor: u8,
+    pub(crate) socket_type: String,
+}
+
+/// Accepts a connection: `answer` gives the socket type to answer with, or why there is none.
+pub(crate) async fn accept(
+    stream: &mut TcpStream,
+    answer: impl FnOnce(&str) -> Result<&'static str, String>,
+) -> Result<Remote, HandshakeError> {
+    let minor = greet(stream).await?;
+    let body = read_command(stream).await?;
+    let socket_type = socket_type(&body).ok_or(HandshakeError::Malformed)?;
+    match answer(&socket_type) {
+        Ok(own) => stream.write_all(&ready(own)).await?,
+        Err(reason) => {
+            stream.write_all(&error(&reason)).await?;
+            return Err(HandshakeError::SocketType(socket_type));
+        }
+    }
+    Ok(Remote { minor, socket_type })
+}
+
+/// Opens a connection as a socket of this type.
+pub(crate) async fn connect(
+    stream: &mut TcpStream,
+    own: &'static str,
+) -> Result<Remote, HandshakeError> {
+    let minor = greet(stream).await?;
+    stream.write_all(&ready(own)).await?;
+    let body = read_command(stream).await?;
+    match socket_type(&body) {
+        Some(socket_type) => Ok(Remote { minor, socket_type }),
+        None => Err(error_reason(&body).map_or(HandshakeError::Malformed, HandshakeError::Refused)),
+    }
+}
+
+async fn greet(stream: &mut TcpStream) -> Result<u8, HandshakeError> {
+    stream.write_all(&greeting()).await?;
+    let mut bytes = [0; GREETING_BYTES];
+    let (signature, rest) = bytes.split_at_mut(SIGNATURE_BYTES);
+    stream.read_exact(signature).await?;
+    let mut start = [0; SIGNATURE_BYTES];
+    start.copy_from_slice(signature);
+    check_signature(&start)?;
+    stream.read_exact(rest).await?;
+    Ok(check_greeting(&bytes)?)
+}
+
+/// Reads one command and nothing behind it.
+async fn read_command(stream: &mut TcpStream) -> Result<Vec<u8>, HandshakeError> {
+    const COMMAND: u8 = 4;
+    const LONG_COMMAND: u8 = 6;
+    let length = match stream.read_u8().await? {
+        COMMAND => u64::from(stream.read_u8().await?),
+        LONG_COMMAND => stream.read_u64().await?,
+        _ => return Err(HandshakeError::Malformed),
+    };
+    if length > MAX_READY_BYTES as u64 {
+        return Err(HandshakeError::Malformed);
+    }
+    let mut body = vec![0; length as usize];
+    stream.read_exact(&mut body).await?;
+    Ok(body)
+}
