@@ -1,0 +1,31 @@
+//! One file a verb.
+
+pub(crate) mod ask;
+pub(crate) mod bench;
+pub(crate) mod completions;
+pub(crate) mod dev;
+pub(crate) mod node;
+pub(crate) mod publish;
+pub(crate) mod subscribe;
+
+use anyhow::Result;
+
+use crate::args::{Cli, Verb};
+use crate::exit::Outcome;
+
+/// Does what the command line says.
+pub(crate) fn run(cli: Cli) -> Result<Outcome> {
+    match cli.verb {
+        Verb::Node(args) => node::run(&args),
+        Verb::Dev(args) => dev::run(&args),
+        Verb::Pub(args) => publish::run(&args),
+        Verb::Sub(args) => subscribe::run(&args),
+        Verb::Members(args) => ask::members::run(&args),
+        Verb::Ring(args) => ask::ring::run(&args),
+        Verb::Owner(args) => ask::owner::run(&args),
+        Verb::Status(args) => ask::status::run(&args),
+        Verb::Connections(args) => ask::connections::run(&args),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+    }
+}
