@@ -136,18 +136,18 @@ impl Settings {
 
     /// An address that others can connect to.
     fn check_addresses(&self) -> Result<()> {
-        let told = match &self.node.advertise {
-            None => Some(self.node.bind),
-            Some(host) => host.parse::<IpAddr>().ok(),
-        };
-        if told.is_some_and(|ip| ip.is_unspecified()) {
-            bail!(
-                "{} is an address to listen on, not one to connect to: say with --advertise HOST \
-                 under which name or address the other nodes reach this one",
-                self.node.bind
-            );
+        let told = self
+            .node
+            .advertise
+            .as_deref()
+            .and_then(|host| host.parse::<IpAddr>().ok());
+        match told.filter(IpAddr::is_unspecified) {
+            None => Ok(()),
+            Some(ip) => bail!(
+                "advertise = {ip} is an address to listen on, not one to connect to: name the host \
+                 under which the other nodes reach this one"
+            ),
         }
-        Ok(())
     }
 
     /// A share that is not larger than the whole.

@@ -145,7 +145,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "advertise",
         value_name: "HOST",
-        help: "Host that other nodes are told to connect to (default: the bound address)",
+        help: "Host that other nodes are told (default: where it binds, or this host's address)",
         heading: ADDRESSES,
         repeated: false,
         apply: |s, given| given.host().map(|host| s.node.advertise = Some(host)),

@@ -182,10 +182,10 @@ fn the_printed_settings_read_back_the_same() {
 }
 
 #[test]
-fn an_address_that_nobody_can_connect_to_needs_another_to_advertise() {
-    assert!(complaint("bind = \"0.0.0.0\"", &[], &[]).contains("--advertise"));
-    assert!(complaint("bind = \"::\"\nadvertise = \"0.0.0.0\"", &[], &[]).contains("--advertise"));
-    load("bind = \"0.0.0.0\"\nadvertise = \"node1\"", &[], &[]).expect("says where it is reached");
+fn an_address_that_nobody_can_connect_to_is_not_advertised() {
+    assert!(complaint("advertise = \"0.0.0.0\"", &[], &[]).contains("name the host"));
+    assert!(complaint("advertise = \"[::]\"", &[], &[]).contains("name the host"));
+    load("bind = \"0.0.0.0\"", &[], &[]).expect("listens everywhere");
 }
 
 #[test]
