@@ -172,6 +172,11 @@ impl Member {
         }
     }
 
+    /// Whether the records differ in nothing but accusers and age.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        self.precedence().cmp(&other.precedence()).is_eq()
+    }
+
     fn precedence(&self) -> impl Ord {
         let text = (
             &self.name,

@@ -136,7 +136,7 @@ impl Gossip {
     /// incarnation. A node that has said goodbye repeats that.
     fn refute(&mut self, claim: &Member) {
         let me = self.me();
-        if claim.claim() <= me.claim() {
+        if claim.claim() < me.claim() || claim.says_the_same(me) {
             return;
         }
         let (epoch, incarnation) = (claim.epoch, claim.incarnation);

@@ -307,3 +307,69 @@ fn a_node_that_hears_of_a_claim_only_by_an_accusation_refutes_it() {
         net.node(4).saw(|e| matches!(e, Event::Refuted { .. }))
     });
 }
+
+#[test]
+fn damaged_packets_do_no_lasting_harm() {
+    for seed in 0..10 {
+        let mut net = Network::started(seed, 6);
+        net.damage_percent(20);
+        net.run(secs(120));
+        net.heal();
+        net.run_until(secs(90), |net| {
+            let alive = |node: &Node| {
+                node.machine
+                    .members()
+                    .all(|known| known.member.state == State::Alive)
+            };
+            net.agree(6) && net.nodes.values().all(alive)
+        });
+        assert!(
+            net.nodes
+                .values()
+                .all(|node| node.machine.members().count() == 6)
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_records_fills_the_table_and_no_more() {
+    let mut net = Network::new(18);
+    net.config.max_members = 50;
+    (0..3).for_each(|i| net.start(i, if i == 0 { &[] } else { &["10.0.0.0:1"] }));
+    net.run_until(secs(5), |net| net.agree(3));
+    let template = net.node(1).record_of("n1").unwrap();
+    for i in 0..500 {
+        let mut record = template.clone();
+        record.name = format!("ghost{i}");
+        record.id = zmesh_gossip::NodeId::new("test", &record.name);
+        record.state = if i % 2 == 0 { State::Left } else { State::Dead };
+        net.with(0, |machine, now| machine.handle_card(record, now));
+    }
+    net.run(secs(5));
+    assert!(
+        net.nodes
+            .values()
+            .all(|node| node.machine.members().count() <= 50)
+    );
+    assert!(net.agree(3), "the living keep their places");
+    let mut forged = template.clone();
+    forged.name = "somebody else".into();
+    let rejected = net.node(0).machine.stats().records_rejected;
+    net.with(0, |machine, now| machine.handle_card(forged, now));
+    assert_eq!(net.node(0).machine.stats().records_rejected, rejected + 1);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = || {
+        let mut net = Network::started(19, 8);
+        net.drop_percent(20);
+        net.run(secs(20));
+        net.nodes
+            .values()
+            .map(|node| (node.machine.stats(), node.events.clone()))
+            .collect()
+    };
+    let (first, second): (Vec<_>, Vec<_>) = (run(), run());
+    assert_eq!(first, second);
+}

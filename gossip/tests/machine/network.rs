@@ -59,6 +59,7 @@ pub(crate) struct Network {
     sent: u64,
     pub(crate) rng: Xoshiro256PlusPlus,
     loss_percent: u32,
+    damage_percent: u32,
     drops: Option<Filter>,
     pub(crate) config: Config,
     pub(crate) names: BTreeMap<String, Vec<String>>,
@@ -74,6 +75,7 @@ impl Network {
             sent: 0,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             loss_percent: 0,
+            damage_percent: 0,
             drops: None,
             config: Config::local(),
             names: BTreeMap::new(),
@@ -185,6 +187,11 @@ impl Network {
         self.loss_percent = percent;
     }
 
+    /// This share of all packets arrives with a few bytes changed.
+    pub(crate) fn damage_percent(&mut self, percent: u32) {
+        self.damage_percent = percent;
+    }
+
     /// Packets (from, to, body) for which this holds are lost.
     pub(crate) fn cut(&mut self, drops: impl Fn(&str, &str, &Body) -> bool + 'static) {
         self.drops = Some(Box::new(drops));
@@ -193,6 +200,7 @@ impl Network {
     pub(crate) fn heal(&mut self) {
         self.drops = None;
         self.loss_percent = 0;
+        self.damage_percent = 0;
     }
 
     /// Whether `count` nodes run and all have published the same view of all of them.
@@ -331,7 +339,7 @@ impl Network {
         }
     }
 
-    fn send(&mut self, from: &str, to: String, packet: Vec<u8>) {
+    fn send(&mut self, from: &str, to: String, mut packet: Vec<u8>) {
         let decoded = decode(&packet).expect("machines send what they can read");
         assert!(packet.len() <= zmesh_gossip::MAX_PACKET_OUT);
         if self.refusing.contains(&to) {
@@ -348,6 +356,12 @@ impl Network {
             .is_some_and(|drops| drops(from, &to, &decoded.body));
         if cut || self.rng.random_range(0..100) < self.loss_percent {
             return;
+        }
+        if self.rng.random_range(0..100) < self.damage_percent {
+            for _ in 0..self.rng.random_range(1..4) {
+                let at = self.rng.random_range(0..packet.len());
+                packet[at] = self.rng.random();
+            }
         }
         self.sent += 1;
         let delay = Duration::from_micros(self.rng.random_range(200..2000));
