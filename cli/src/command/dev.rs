@@ -196,13 +196,14 @@ impl Mesh {
         let first = ready.first().map_or("", |ready| ready.client.as_str());
         let last = ready.last().map_or("", |ready| ready.client.as_str());
         let publish = match demo {
-            true => "quotes of STOCK.… are being published through all nodes".to_string(),
-            false => format!("  {program} pub --node {first} STOCK.AAPL 187.32"),
+            true => "(made-up quotes of STOCK.… are published through all nodes)".to_string(),
+            false => format!("{program} pub --node {first} STOCK.AAPL 187.32"),
         };
         format!(
             "{} nodes are ready. A ZeroMQ socket connects to any of the client addresses.\n\n\
              {table}\n\nnext steps, in another terminal:\n\
-             \x20 {program} sub --node {last} STOCK.\n{publish}\n\
+             \x20 {program} sub --node {last} STOCK.\n\
+             \x20 {publish}\n\
              \x20 {program} members --node {first}\n\nCtrl-C ends them all.",
             ready.len()
         )

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::args::{Target, duration};
 use crate::exit::Outcome;
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &SubArgs) -> Result<Outcome> {
             if readiness.takes(&frames) {
                 continue;
             }
-            output.line(&form(&frames))?;
+            output.line(&form(&frames)?)?;
             wait = zmq::DONTWAIT;
             left -= 1;
             if left == 0 {
@@ -144,24 +144,47 @@ impl<'a> Readiness<'a> {
 }
 
 /// The topic and the other frames with tabs between them.
-fn as_text(frames: &[Vec<u8>]) -> String {
+fn as_text(frames: &[Vec<u8>]) -> Result<String> {
     let frames: Vec<String> = frames.iter().map(|frame| printable_bytes(frame)).collect();
-    frames.join("\t")
+    Ok(frames.join("\t"))
+}
+
+/// A message as JSON, in this order.
+#[derive(Serialize)]
+struct Message<'a> {
+    topic: Frame<'a>,
+    frames: Vec<Frame<'a>>,
+    size: usize,
+}
+
+/// A frame as JSON: a string if it is one.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Frame<'a> {
+    Text(&'a str),
+    Bytes { base64: String },
+}
+
+impl<'a> Frame<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(_) => Self::Bytes {
+                base64: STANDARD.encode(bytes),
+            },
+        }
+    }
 }
 
 /// The message as one JSON object.
-fn as_json(frames: &[Vec<u8>]) -> String {
-    let size: usize = frames.iter().map(Vec::len).sum();
-    let mut values = frames.iter().map(|frame| json_frame(frame));
-    let topic = values.next().unwrap_or(Value::Null);
-    json!({"topic": topic, "frames": values.collect::<Vec<_>>(), "size": size}).to_string()
-}
-
-fn json_frame(frame: &[u8]) -> Value {
-    match std::str::from_utf8(frame) {
-        Ok(text) => Value::from(text),
-        Err(_) => json!({"base64": STANDARD.encode(frame)}),
-    }
+fn as_json(frames: &[Vec<u8>]) -> Result<String> {
+    let (topic, others) = frames.split_first().context("a message without frames")?;
+    let message = Message {
+        topic: Frame::of(topic),
+        frames: others.iter().map(|frame| Frame::of(frame)).collect(),
+        size: frames.iter().map(Vec::len).sum(),
+    };
+    Ok(serde_json::to_string(&message)?)
 }
 
 #[cfg(test)]
@@ -172,42 +195,42 @@ mod tests {
         frames.iter().map(|frame| frame.to_vec()).collect()
     }
 
+    fn json(frames: &[&[u8]]) -> String {
+        as_json(&message(frames)).expect("a message")
+    }
+
     #[test]
     fn a_message_is_one_line_of_text() {
-        assert_eq!(
-            as_text(&message(&[b"topic", b"a\nb", b"\xff"])),
-            "topic\ta\\nb\t\\xff"
-        );
-        assert_eq!(as_text(&message(&[b"topic"])), "topic");
-        assert_eq!(as_text(&message(&[b"topic", b""])), "topic\t");
+        for (frames, line) in [
+            (
+                &[&b"topic"[..], b"a\nb", b"\xff"][..],
+                "topic\ta\\nb\t\\xff",
+            ),
+            (&[b"topic"], "topic"),
+            (&[b"topic", b""], "topic\t"),
+        ] {
+            assert_eq!(as_text(&message(frames)).expect("a message"), line);
+        }
     }
 
     #[test]
     fn a_message_as_json_has_topic_frames_and_size() {
-        let value: Value = serde_json::from_str(&as_json(&message(&[
-            b"t",
-            "grö".as_bytes(),
-            b"\xff\x00",
-            b"",
-        ])))
-        .expect("JSON");
         assert_eq!(
-            value,
-            json!({"topic": "t", "frames": ["grö", {"base64": "/wA="}, ""], "size": 7})
+            json(&[b"t", "grö".as_bytes(), b"\xff\x00", b""]),
+            r#"{"topic":"t","frames":["grö",{"base64":"/wA="},""],"size":7}"#
         );
     }
 
     #[test]
     fn a_topic_that_is_no_text_is_base64_as_well() {
-        let value: Value = serde_json::from_str(&as_json(&message(&[b"\xff"]))).expect("JSON");
         assert_eq!(
-            value,
-            json!({"topic": {"base64": "/w=="}, "frames": [], "size": 1})
+            json(&[b"\xff"]),
+            r#"{"topic":{"base64":"/w=="},"frames":[],"size":1}"#
         );
     }
 
     #[test]
     fn a_message_as_json_stays_on_its_line() {
-        assert!(!as_json(&message(&[b"t\n", b"a\r\n\x1b[2J"])).contains(['\n', '\r', '\u{1b}']));
+        assert!(!json(&[b"t\n", b"a\r\n\x1b[2J"]).contains(['\n', '\r', '\u{1b}']));
     }
 }

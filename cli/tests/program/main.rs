@@ -1,5 +1,7 @@
-//! The program as its users run it, as far as it needs no mesh for that.
+//! The program as its users run it.
 
 mod errors;
+#[cfg(unix)]
+mod mesh;
 mod support;
 mod verbs;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
 /// The program with these arguments and none of the caller's own settings.
@@ -102,7 +102,20 @@ impl Program {
         BufReader::new(self.0.stdout.take().expect("taken once")).lines()
     }
 
-    /// Waits for its end.
+    pub(crate) fn stderr(&mut self) -> Lines<BufReader<ChildStderr>> {
+        BufReader::new(self.0.stderr.take().expect("taken once")).lines()
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    /// Waits for its end: the exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.0.wait().expect("it ends").code()
+    }
+
+    /// Waits for its end and takes what it wrote.
     pub(crate) fn run(mut self) -> Run {
         drop(self.0.stdin.take());
         let (mut stdout, mut stderr) = (String::new(), String::new());

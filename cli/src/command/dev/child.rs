@@ -74,7 +74,6 @@ pub(super) struct Child {
     pub(super) ended: bool,
     process: std::process::Child,
     stdin: Option<ChildStdin>,
-    port: u16,
 }
 
 impl Child {
@@ -105,6 +104,7 @@ impl Child {
         for variable in OWN_VARIABLES {
             command.env_remove(variable);
         }
+        apart_from_terminal(&mut command);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -129,7 +129,6 @@ impl Child {
             ended: false,
             process,
             stdin,
-            port,
         })
     }
 
@@ -149,15 +148,19 @@ impl Child {
 
     /// The command that starts the node again, without this program as its parent.
     pub(super) fn command_line(&self, all: &[Ready]) -> String {
+        let port = self
+            .ready
+            .as_ref()
+            .and_then(|ready| ready.client.rsplit_once(':'));
+        let port = port.map_or("", |(_, port)| port);
         let seed = all.iter().find(|ready| ready.name != self.name);
         let seed = seed
             .map(|ready| format!(" --seed {}", ready.gossip))
             .unwrap_or_default();
         format!(
-            "{} node --name {} --port {}{seed}",
+            "{} node --name {} --port {port}{seed}",
             program(),
-            self.name,
-            self.port
+            self.name
         )
     }
 
@@ -183,6 +186,19 @@ impl Child {
         self.stdin = None;
         self.process.wait()
     }
+}
+
+/// Keeps a Ctrl-C of the terminal to this program: it ends the nodes itself.
+#[cfg(unix)]
+fn apart_from_terminal(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+/// Keeps a Ctrl-C of the console to this program: it ends the nodes itself.
+#[cfg(windows)]
+fn apart_from_terminal(command: &mut Command) {
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+    std::os::windows::process::CommandExt::creation_flags(command, CREATE_NEW_PROCESS_GROUP);
 }
 
 /// How this program was called, for commands to paste.
