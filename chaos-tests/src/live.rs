@@ -1,0 +1,16 @@
+//! Real `zmesh` processes and real ZeroMQ programs, started, watched and ended by a test.
+//!
+//! Everything here waits for a condition with a deadline, takes free ports, and ends what it
+//! started, also when the test fails. A failing test shows the logs of its nodes.
+
+pub mod client;
+pub mod http;
+pub mod mesh;
+pub mod process;
+pub mod raw;
+pub mod socket;
+pub mod wait;
+
+pub use client::{Client, Language};
+pub use mesh::Mesh;
+pub use process::{Node, Options};
