@@ -292,7 +292,7 @@ fn gives_up(line: &str) -> Option<&'static str> {
     let expected = line.split_once(".expect(\"").map(|(_, text)| text);
     if line.contains(".unwrap()") {
         Some("`unwrap()`: handle it, or `expect` with the reason why it cannot fail")
-    } else if has_word(line, "todo") || has_word(line, "unimplemented") {
+    } else if line.contains("todo!(") || line.contains("unimplemented!(") {
         Some("unfinished")
     } else if expected.is_some_and(|text| text.split(' ').count() < 3) {
         Some("`expect` without a reason in its text")
