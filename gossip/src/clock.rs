@@ -18,21 +18,16 @@ impl Clock {
     }
 
     /// Takes note of the time. `due` is the machine time at which the driver had to call at the
-    /// latest; a call later than that by more than `stall` is a gap, which is returned.
-    pub(crate) fn advance(
-        &mut self,
-        now: Duration,
-        due: Duration,
-        stall: Duration,
-    ) -> Option<Duration> {
+    /// latest; returns by how much it is late. More than `stall` is time in which the process
+    /// stood still.
+    pub(crate) fn advance(&mut self, now: Duration, due: Duration, stall: Duration) -> Duration {
         let expected = self.to_real(due).max(self.real);
         self.real = self.real.max(now);
         let late = self.real.saturating_sub(expected);
-        if late <= stall {
-            return None;
+        if late > stall {
+            self.lost += late;
         }
-        self.lost += late;
-        Some(late)
+        late
     }
 
     /// The machine time of the last call.
@@ -54,10 +49,13 @@ mod tests {
     fn a_late_call_moves_deadlines_and_a_punctual_one_does_not() {
         let seconds = Duration::from_secs;
         let mut clock = Clock::new(seconds(10));
-        assert_eq!(clock.advance(seconds(11), seconds(11), seconds(1)), None);
+        assert_eq!(
+            clock.advance(seconds(11), seconds(11), seconds(1)),
+            seconds(0)
+        );
         assert_eq!(
             clock.advance(seconds(20), seconds(12), seconds(1)),
-            Some(seconds(8))
+            seconds(8)
         );
         assert_eq!(clock.now(), seconds(12));
         assert_eq!(clock.to_real(seconds(13)), seconds(21));

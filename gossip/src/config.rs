@@ -42,7 +42,7 @@ pub struct Config {
     /// Silence of everybody for this long makes me doubt myself rather than them.
     pub isolation_silence: Duration,
     /// A call that comes this much too late is a stall of mine (a stopped process, a suspended
-    /// machine): every deadline moves by it.
+    /// machine): every deadline moves by it. Half of it already lowers my trust in myself.
     pub stall: Duration,
     /// How long a joining node waits for its first seed before it starts alone.
     pub join_patience: Duration,

@@ -1,10 +1,13 @@
 //! The machine: its inputs and its timers. What each of them does is in the files beside.
 
+mod admit;
+mod call;
 mod join;
 mod learn;
 mod leave;
 mod probe;
 mod receive;
+mod refusal;
 mod relay;
 mod send;
 pub(crate) mod suspicion;
@@ -290,12 +293,14 @@ impl Gossip {
 
     fn enter(&mut self, now: Duration) {
         let due = self.due();
-        let gap = self.clock.advance(now, due, self.config.stall);
+        let late = self.clock.advance(now, due, self.config.stall);
         self.now = self.clock.now();
-        if let Some(gap) = gap {
-            self.stats.stalls += 1;
+        if late > self.config.stall / 2 {
             self.health.worse();
-            self.event(Event::Stalled { gap });
+        }
+        if late > self.config.stall {
+            self.stats.stalls += 1;
+            self.event(Event::Stalled { gap: late });
         }
     }
 

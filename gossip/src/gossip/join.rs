@@ -9,27 +9,16 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Gossip;
-use super::sync::parts;
 use crate::config::Config;
 use crate::id::NodeId;
 use crate::member::{InvalidMember, Member, is_address};
 use crate::output::Output;
-use crate::packet::{Body, Header, PROTOCOL_VERSION, Refusal, Verdict};
+use crate::packet::{Body, Header, Refusal};
 
 /// Time between two calls on a seed while the node has not joined.
 const JOIN_RETRY: Duration = Duration::from_millis(500);
 /// Time between two questions to an older process with this node's name.
 const TWIN_RETRY: Duration = Duration::from_millis(200);
-/// Shortest time between two reports of nodes that were not let in.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What a node that wants in says of itself.
-pub(super) struct Asked {
-    pub(super) via: String,
-    pub(super) name: String,
-    pub(super) cluster: String,
-    pub(super) partitions: u32,
-}
 
 #[derive(Debug)]
 struct Seed {
@@ -63,7 +52,8 @@ pub(super) struct Join {
     seeds: Vec<Seed>,
     phase: Phase,
     older: Option<Member>,
-    next_report: Duration,
+    /// When a node that is not let in is reported next.
+    pub(super) next_report: Duration,
 }
 
 impl Join {
@@ -114,6 +104,13 @@ impl Join {
     pub(super) fn announced(&mut self) -> Option<Member> {
         self.phase = Phase::Announced;
         self.older.take()
+    }
+
+    /// A seed's address leads to this very process: it is never asked again.
+    pub(super) fn is_me(&mut self, via: &str) {
+        if let Some(seed) = self.seed(via) {
+            seed.is_me = true;
+        }
     }
 
     fn deadline(&self) -> Duration {
@@ -175,49 +172,6 @@ impl Gossip {
             .filter_map(|id| self.table.get(id))
             .map(|e| e.member.gossip.clone())
             .collect()
-    }
-
-    /// A node wants in through this one.
-    pub(super) fn receive_join(&mut self, version: u8, header: &Header, asked: Asked) {
-        if (header.from, header.nonce) == (self.id, self.nonce) {
-            if let Some(seed) = self.join.seed(&asked.via) {
-                seed.is_me = true;
-            }
-            return;
-        }
-        if let Some(reason) = self.objection(version, &asked) {
-            self.turn_away(header, asked, reason);
-            return;
-        }
-        if header.from == self.id {
-            self.answer_namesake(header);
-            return;
-        }
-        if self.leave.is_some() {
-            return;
-        }
-        self.stats.joins += 1;
-        let announced = self.join.is_announced();
-        let told = self
-            .table
-            .entries()
-            .filter(|e| e.member.id != self.id || announced);
-        let mut loads = parts(told.map(|entry| entry.aged(self.now)).collect());
-        if loads.is_empty() {
-            loads.push(Vec::new());
-        }
-        let parts = loads.len() as u16;
-        for (part, load) in (0..).zip(loads) {
-            let verdict = Verdict::Accept { part, parts };
-            self.emit(
-                &header.address,
-                Body::JoinAck {
-                    via: asked.via.clone(),
-                    verdict,
-                },
-                load,
-            );
-        }
     }
 
     /// A seed has sent a part of its table, already taken in with the packet's records.
@@ -321,43 +275,5 @@ impl Gossip {
             partitions,
         };
         self.emit(to, body, Vec::new());
-    }
-
-    fn objection(&self, version: u8, asked: &Asked) -> Option<Refusal> {
-        if version != PROTOCOL_VERSION {
-            return Some(Refusal::Version {
-                joiner: version,
-                seed: PROTOCOL_VERSION,
-            });
-        }
-        if asked.cluster != self.cluster {
-            let (joiner, seed) = (asked.cluster.clone(), self.cluster.clone());
-            return Some(Refusal::Cluster { joiner, seed });
-        }
-        let (joiner, seed) = (asked.partitions, self.config.partitions);
-        (joiner != seed).then_some(Refusal::Partitions { joiner, seed })
-    }
-
-    fn turn_away(&mut self, header: &Header, asked: Asked, reason: Refusal) {
-        self.stats.refusals += 1;
-        let verdict = Verdict::Refuse(reason.clone());
-        self.emit(
-            &header.address,
-            Body::JoinAck {
-                via: asked.via,
-                verdict,
-            },
-            Vec::new(),
-        );
-        if self.now < self.join.next_report {
-            return;
-        }
-        self.join.next_report = self.now + REPORT_INTERVAL;
-        let address = header.address.clone();
-        self.outputs.push_back(Output::RefusedOther {
-            name: asked.name,
-            address,
-            reason,
-        });
     }
 }

@@ -15,22 +15,22 @@ use crate::packet::{Body, Outcome};
 
 /// A question after a member's life that waits for its answer.
 #[derive(Debug)]
-struct Probe {
-    target: NodeId,
+pub(super) struct Probe {
+    pub(super) target: NodeId,
     nonce: u64,
     sent: Duration,
     /// When helpers are asked; `None` once they were.
-    direct_until: Option<Duration>,
+    pub(super) direct_until: Option<Duration>,
     until: Duration,
     /// Started because a connection broke, not because it was the member's turn.
     urgent: bool,
-    helpers: Vec<NodeId>,
+    pub(super) helpers: Vec<NodeId>,
     /// Helpers that have answered, whatever they found.
     answers: BTreeSet<NodeId>,
     /// Helpers whose finding makes them accusers.
     confirmed: BTreeSet<NodeId>,
     /// Whether a helper found that the address refuses connections.
-    refused: bool,
+    pub(super) refused: bool,
 }
 
 /// Whom to probe next, and the probes that wait.
@@ -41,7 +41,7 @@ pub(super) struct Probes {
     seq: u32,
     /// What is left of the shuffled round over all members.
     round: Vec<NodeId>,
-    waiting: BTreeMap<u32, Probe>,
+    pub(super) waiting: BTreeMap<u32, Probe>,
 }
 
 impl Probes {
@@ -115,33 +115,6 @@ impl Gossip {
             .for_each(|seq| self.direct_probe_is_late(seq));
     }
 
-    /// An address refuses connections: whoever lives there is probed at once.
-    pub(super) fn address_refused(&mut self, address: &str) {
-        self.older_refused(address);
-        self.relays_refused(address);
-        for id in self.table.at_address(address) {
-            if id == self.id {
-                continue;
-            }
-            self.stats.refused_connections += 1;
-            if let Some(entry) = self.table.get_mut(id) {
-                entry.refused_at = Some(self.now);
-            }
-            self.probe(id, true);
-            self.consider_refusals(id);
-        }
-    }
-
-    /// A connection to an address broke: whoever lives there is probed at once.
-    pub(super) fn address_reset(&mut self, address: &str) {
-        for id in self.table.at_address(address) {
-            if id != self.id {
-                self.stats.reset_connections += 1;
-                self.probe(id, true);
-            }
-        }
-    }
-
     pub(super) fn receive_ack(&mut self, from: NodeId, seq: u32) {
         if self
             .probes
@@ -207,41 +180,6 @@ impl Gossip {
         self.direct_probe_is_late(seq);
     }
 
-    /// Calls on the dead, one at a time and less and less often: a healed partition needs nobody.
-    pub(super) fn calls_due(&mut self) {
-        if self.now < self.call_deadline() {
-            return;
-        }
-        self.next_call = self.now + self.config.dead_call_first;
-        let next = |id: &NodeId| self.table.get(*id).map(|entry| (entry.next_call, *id));
-        let Some((at, id)) = self.table.dead().iter().filter_map(next).min() else {
-            return;
-        };
-        if at > self.now {
-            return;
-        }
-        let Some(entry) = self.table.get_mut(id) else {
-            return;
-        };
-        entry.call_wait = (entry.call_wait * 2).min(self.config.dead_call_longest);
-        entry.next_call = self.now + entry.call_wait;
-        let nonce = entry.member.nonce;
-        let seq = self.probes.next_seq();
-        self.send_member(
-            id,
-            Body::Ping {
-                seq,
-                target: id,
-                nonce,
-            },
-        );
-    }
-
-    pub(super) fn call_deadline(&self) -> Duration {
-        let idle = self.table.dead().is_empty() || !self.join.is_announced();
-        if idle { Duration::MAX } else { self.next_call }
-    }
-
     /// The direct patience with a member, not yet stretched by local health.
     pub(super) fn direct_timeout(&self, id: NodeId) -> Duration {
         let (shortest, longest) = (self.config.direct_min, self.config.direct_max);
@@ -276,7 +214,8 @@ impl Gossip {
         None
     }
 
-    fn probe(&mut self, target: NodeId, urgent: bool) {
+    /// Asks a member directly; helpers at once too if it is urgent.
+    pub(super) fn probe(&mut self, target: NodeId, urgent: bool) {
         let Some(entry) = self.table.get(target) else {
             return;
         };
@@ -352,23 +291,7 @@ impl Gossip {
         }
     }
 
-    /// Ends the probes of a member at once if its address refuses connections as seen from here
-    /// and from a helper, or from here when no helper can be asked.
-    fn consider_refusals(&mut self, target: NodeId) {
-        let conclusive = |p: &Probe| {
-            p.target == target
-                && self.refuses(target)
-                && (p.refused || (p.direct_until.is_none() && self.all_refuse(&p.helpers)))
-        };
-        let waiting = self.probes.waiting.iter();
-        let over: Vec<u32> = waiting
-            .filter(|(_, probe)| conclusive(probe))
-            .map(|(&seq, _)| seq)
-            .collect();
-        over.into_iter().for_each(|seq| self.probe_failed(seq));
-    }
-
-    fn probe_failed(&mut self, seq: u32) {
+    pub(super) fn probe_failed(&mut self, seq: u32) {
         let Some(probe) = self.probes.waiting.remove(&seq) else {
             return;
         };
@@ -382,16 +305,5 @@ impl Gossip {
         let mut accusers = probe.confirmed;
         accusers.insert(self.id);
         self.suspect(probe.target, probe.nonce, accusers, quick);
-    }
-
-    /// Whether the member's address refused this node and nothing was heard of it since.
-    pub(super) fn refuses(&self, id: NodeId) -> bool {
-        self.table
-            .get(id)
-            .is_some_and(|entry| entry.refused_at.is_some())
-    }
-
-    fn all_refuse(&self, helpers: &[NodeId]) -> bool {
-        helpers.iter().all(|&id| self.refuses(id))
     }
 }

@@ -44,7 +44,7 @@ impl Gossip {
             partitions,
         } = body
         {
-            let asked = super::join::Asked {
+            let asked = super::admit::Asked {
                 via,
                 name,
                 cluster,

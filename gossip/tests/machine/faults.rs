@@ -35,12 +35,11 @@ fn times_to_death(count: usize, seeds: u64, fault: fn(&mut Network, usize)) -> V
 #[test]
 fn a_silent_host_is_found_dead_within_the_bounds() {
     for (count, seeds, median, longest) in [
-        (2, 40, 2000, 2600),
-        (3, 60, 1800, 2500),
-        (32, 20, 2300, 3100),
+        (2, 20, 2000, 2600),
+        (3, 40, 1800, 2500),
+        (32, 10, 2300, 3100),
     ] {
         let times = times_to_death(count, seeds, Network::vanish);
-        println!("{count} nodes: {times:?}");
         assert!(times[times.len() / 2] <= median, "{count} nodes: {times:?}");
         assert!(
             times[times.len() - 1] <= longest,
@@ -51,9 +50,8 @@ fn a_silent_host_is_found_dead_within_the_bounds() {
 
 #[test]
 fn a_killed_process_is_found_dead_in_little_more_than_a_second() {
-    for (count, seeds) in [(2, 20), (3, 40), (32, 10)] {
+    for (count, seeds) in [(2, 10), (3, 20), (32, 5)] {
         let times = times_to_death(count, seeds, Network::kill);
-        println!("{count} nodes: {times:?}");
         assert!(times[times.len() - 1] <= 1200, "{count} nodes: {times:?}");
     }
 }
@@ -161,8 +159,7 @@ fn halves_of_a_mesh_go_on_alone_and_come_together_by_themselves() {
         });
         net.run(secs(120));
         net.heal();
-        let took = net.run_until(secs(70), |net| net.agree(10));
-        println!("healed in {took:?}");
+        net.run_until(secs(70), |net| net.agree(10));
     }
 }
 
@@ -181,7 +178,7 @@ fn a_node_cut_off_for_good_goes_on_alone_in_the_end() {
 fn a_quarter_of_all_packets_lost_kills_nobody() {
     let mut net = Network::started(9, 20);
     net.drop_percent(25);
-    net.run(secs(600));
+    net.run(secs(300));
     assert!(nobody_died(&net));
     net.heal();
     net.run_until(secs(10), |net| net.agree(20));
@@ -273,7 +270,6 @@ fn an_idle_mesh_is_quiet() {
     net.run(secs(60));
     let after = net.node(0).machine.stats();
     let rate = (after.sent_bytes - before.sent_bytes) / 60;
-    println!("{rate} bytes a second");
     assert!(rate <= 1536, "{rate} bytes a second");
     assert_eq!(after.sent_of(Kind::Gossip), before.sent_of(Kind::Gossip));
     assert_eq!(after.syncs, before.syncs);

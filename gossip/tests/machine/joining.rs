@@ -301,3 +301,16 @@ fn a_lost_part_of_the_table_only_delays_the_join() {
     assert!(took > Duration::ZERO);
     assert_eq!(net.node(1).joined, Some(false));
 }
+
+#[test]
+fn a_seed_that_restarts_without_seeds_of_its_own_is_found_by_the_others() {
+    for epoch in [1_900_000_000_000, 7] {
+        let mut net = Network::started(18, 4);
+        net.run(secs(2));
+        net.vanish(0);
+        net.start_as("n0", &host(0), epoch, &[]);
+        let took = net.run_until(secs(6), |net| net.agree(4));
+        assert!(took < secs(4), "{took:?}");
+        assert!(!net.node(1).saw(|event| matches!(event, Event::Died { .. })));
+    }
+}
