@@ -4,18 +4,22 @@ mod child;
 mod demo;
 
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
+use zmesh_node::report::Node;
 
 use crate::exit::Outcome;
+use crate::http::{self, Answer};
 use crate::output::{self, Align::*, Table};
 use crate::signals;
 use child::{Child, Event, Ready};
 
 /// How long the nodes may take to find each other.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two looks at what the nodes say.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long the nodes may take to end before they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Ports from one node to the next; each uses three.
@@ -57,18 +61,7 @@ pub(crate) fn run(args: &DevArgs) -> Result<Outcome> {
         children: Vec::new(),
         inbox,
     };
-    let done = (|| {
-        // The first finds itself alone; its gossip address is the seed of the others.
-        let seed = mesh.start_all(args, &ports[..1], None, &events)?;
-        if let Some(seed) = seed {
-            mesh.start_all(args, &ports[1..], Some(&seed), &events)?;
-        }
-        if mesh.all_ready() {
-            mesh.watch(args)
-        } else {
-            Ok(())
-        }
-    })();
+    let done = mesh.run(args, &ports, &events);
     mesh.stop();
     done.map(|()| Outcome::Done)
 }
@@ -97,6 +90,23 @@ fn client_ports(args: &DevArgs) -> Result<Vec<u16>> {
     Ok(ports)
 }
 
+fn all_ready(children: &[Child]) -> bool {
+    children.iter().all(|child| child.ready.is_some())
+}
+
+/// Whether every node holds every other for a member: one is ready as soon as it knows a seed.
+fn all_agree(children: &[Child]) -> bool {
+    let view = |child: &Child| -> Option<Node> {
+        let address = child.ready.as_ref()?.client.parse().ok()?;
+        match http::get(&address, "node", &[]) {
+            Ok(Answer::Yes(body)) => serde_json::from_str(&body).ok(),
+            _ => None,
+        }
+    };
+    let whole = |node: Node| node.view_size as usize == children.len();
+    children.iter().all(|child| view(child).is_some_and(whole))
+}
+
 /// The nodes and what they tell.
 struct Mesh {
     children: Vec<Child>,
@@ -104,44 +114,47 @@ struct Mesh {
 }
 
 impl Mesh {
-    /// Starts a node on each port and waits until they are ready: the gossip address of the
-    /// first, or nothing if the wish to stop came first.
-    fn start_all(
-        &mut self,
-        args: &DevArgs,
-        ports: &[u16],
-        seed: Option<&str>,
-        events: &std::sync::mpsc::Sender<Event>,
-    ) -> Result<Option<String>> {
-        for port in ports {
-            let number = self.children.len();
-            self.children
-                .push(Child::start(number, *port, seed, &args.log, events)?);
+    /// Brings the nodes up and looks after them until it is told to stop.
+    fn run(&mut self, args: &DevArgs, ports: &[u16], events: &Sender<Event>) -> Result<()> {
+        // The first finds itself alone; its gossip address is the seed of the others.
+        self.children
+            .push(Child::start(0, ports[0], None, &args.log, events)?);
+        if !self.wait_until(all_ready)? {
+            return Ok(());
         }
+        let seed = self.children[0]
+            .ready
+            .as_ref()
+            .map(|ready| ready.gossip.clone());
+        for (number, port) in ports.iter().enumerate().skip(1) {
+            let child = Child::start(number, *port, seed.as_deref(), &args.log, events)?;
+            self.children.push(child);
+        }
+        if self.wait_until(all_ready)? && self.wait_until(all_agree)? {
+            self.watch(args)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until something holds of the nodes; false if the wish to stop came first.
+    fn wait_until(&mut self, holds: fn(&[Child]) -> bool) -> Result<bool> {
         let deadline = Instant::now() + READY_TIMEOUT;
-        while !self.all_ready() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.inbox.recv_timeout(left) {
+        while !holds(&self.children) {
+            match self.inbox.recv_timeout(LOOK) {
                 Ok(Event::Ready(number, ready)) => self.children[number].ready = Some(ready),
                 Ok(Event::Ended(number)) => bail!(
-                    "{} before it was ready: its last lines above say why",
+                    "{} before the mesh was ready: its last lines above say why",
                     self.children[number].how_it_ended()
                 ),
-                Ok(Event::Stop) => return Ok(None),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => bail!(
+                Ok(Event::Stop) => return Ok(false),
+                Err(_) if Instant::now() < deadline => {}
+                Err(_) => bail!(
                     "the nodes did not find each other in {} s: see what they log with --log debug",
                     READY_TIMEOUT.as_secs()
                 ),
             }
         }
-        Ok(self.children[0]
-            .ready
-            .as_ref()
-            .map(|ready| ready.gossip.clone()))
-    }
-
-    fn all_ready(&self) -> bool {
-        self.children.iter().all(|child| child.ready.is_some())
+        Ok(true)
     }
 
     fn all_ended(&self) -> bool {
