@@ -323,6 +323,9 @@ fn bind(what: &'static str, config: &Config, port: Option<u16>) -> Result<TcpLis
     let address = SocketAddr::new(config.bind, port.unwrap_or(0));
     listen(address).map_err(|error| {
         let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse if what == "links" => {
+                "another process has it: choose another --link-port"
+            }
             io::ErrorKind::AddrInUse => "another process has it: choose another --port",
             io::ErrorKind::AddrNotAvailable => {
                 "this host has no such address: choose another --bind"
