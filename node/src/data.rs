@@ -27,6 +27,10 @@ const QUESTIONS: usize = 64;
 /// While it joins, the node looks so often whether it may take part.
 const JOIN_POLL: Duration = Duration::from_millis(10);
 
+/// A member that is held alive and cannot open a link to this node does not stop it from joining
+/// for longer than this.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+
 /// After this long the node says once more that it is ready, if that has not shown yet.
 const READY_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -194,7 +198,12 @@ async fn join(hub: Rc<Hub>, mut views: watch::Receiver<Arc<View>>) {
     if views.wait_for(|view| view.membership.joined).await.is_err() {
         return;
     }
+    let waited = Instant::now();
     while !hub.look(|router| router.knows_interest_of_all()) {
+        if waited.elapsed() > JOIN_PATIENCE {
+            tracing::warn!("joining without the subscriptions of some nodes: no link from them");
+            break;
+        }
         tokio::time::sleep(JOIN_POLL).await;
     }
     let mut phase = hub.phase.clone();

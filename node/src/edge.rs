@@ -4,5 +4,5 @@ mod close;
 mod listener;
 mod session;
 
-pub(crate) use close::CloseReason;
+pub(crate) use close::{BAD_HTTP, CloseReason};
 pub(crate) use listener::listen;

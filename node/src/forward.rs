@@ -14,6 +14,7 @@ mod clients;
 mod dedup;
 mod interest;
 mod links;
+mod memory;
 mod origin;
 mod outbox;
 mod owner;

@@ -180,6 +180,11 @@ impl Metrics {
         self.connections_closed.with_label_values(&[reason]).inc();
     }
 
+    /// A connection that began like HTTP was not.
+    pub(crate) fn bad_http(&self) {
+        self.connection_closed(crate::edge::BAD_HTTP);
+    }
+
     /// Closed connections by reason, without the reasons that did not happen.
     pub(crate) fn closed_connections(&self) -> Vec<(&'static str, u64)> {
         let reasons = crate::edge::CloseReason::ALL

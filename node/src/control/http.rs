@@ -29,17 +29,19 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     mut connections: mpsc::Receiver<std::net::TcpStream>,
 ) {
+    let metrics = shared.metrics.clone();
     let router = api::router(shared);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some(stream) = connections.recv().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        let router = router.clone();
+        let (router, metrics) = (router.clone(), metrics.clone());
         tokio::spawn(async move {
             let served = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, router));
             if let Ok(Err(error)) = served.await {
-                tracing::debug!(error, "HTTP connection ended");
+                metrics.bad_http();
+                tracing::info!(error, "HTTP connection closed");
             }
             drop(place);
         });

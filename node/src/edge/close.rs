@@ -5,6 +5,9 @@ use crate::zmtp::frames::FrameError;
 use crate::zmtp::greeting::GreetingError;
 use crate::zmtp::handshake::HandshakeError;
 
+/// Counted by the HTTP server, in whose hands such a connection ends.
+pub(crate) const BAD_HTTP: &str = "bad_http";
+
 /// Why a connection on the client address was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseReason {
@@ -24,11 +27,12 @@ pub(crate) enum CloseReason {
     SlowSubscriber,
     HeartbeatTimeout,
     TooManyConnections,
+    BadHttp,
 }
 
 impl CloseReason {
     /// Every reason with its name in metrics.
-    pub(crate) const ALL: [(&'static str, Self); 16] = [
+    pub(crate) const ALL: [(&'static str, Self); 17] = [
         ("peer_closed", Self::PeerClosed),
         ("io", Self::Io),
         ("not_zmtp", Self::NotZmtp),
@@ -45,6 +49,7 @@ impl CloseReason {
         ("slow_subscriber", Self::SlowSubscriber),
         ("heartbeat_timeout", Self::HeartbeatTimeout),
         ("too_many_connections", Self::TooManyConnections),
+        (BAD_HTTP, Self::BadHttp),
     ];
 
     /// Its name in metrics and logs.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::Instance;
+use super::memory::compact;
 
 /// What a link message may hold before another one is begun. Past some hundred kilobytes larger
 /// writes gain nothing, and a reset costs more.
@@ -45,6 +46,7 @@ pub struct Batch {
     bytes: usize,
     /// A range of the buffer that is being cut up, not yet in `body`.
     open: Option<Range<usize>>,
+    compacted: bool,
 }
 
 impl Batch {
@@ -55,6 +57,7 @@ impl Batch {
             body: Vec::new(),
             bytes: 0,
             open: None,
+            compacted: false,
         }
     }
 
@@ -66,6 +69,7 @@ impl Batch {
             bytes: body.len(),
             body: vec![body],
             open: None,
+            compacted: false,
         }
     }
 
@@ -83,7 +87,7 @@ impl Batch {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.bytes < BATCH_BYTES && self.headers.len() < BATCH_RECORDS
+        !self.compacted && self.bytes < BATCH_BYTES && self.headers.len() < BATCH_RECORDS
     }
 
     /// Adds a record; its messages are ranges of `source`, followed by [`Batch::close`] before
@@ -99,6 +103,13 @@ impl Batch {
                     self.open = Some(range.clone());
                 }
             }
+        }
+    }
+
+    /// Gives the messages memory of their own: the batch waits for a slow link.
+    pub(crate) fn compact(&mut self) {
+        if !std::mem::replace(&mut self.compacted, true) {
+            self.body.iter_mut().for_each(|part| *part = compact(part));
         }
     }
 

@@ -36,6 +36,7 @@ pub(crate) struct Client {
     pub(crate) queue: Queue,
     /// Prefixes, each as often as it was subscribed to.
     pub(crate) subscriptions: HashMap<Vec<u8>, u32>,
+    pub(crate) prefix_bytes: usize,
     undone: usize,
     paused: bool,
     closing: bool,
@@ -70,6 +71,7 @@ impl Clients {
         let client = Client {
             queue: Queue::new(queue),
             subscriptions: HashMap::new(),
+            prefix_bytes: 0,
             undone: 0,
             paused: false,
             closing: false,

@@ -15,6 +15,7 @@ pub(crate) type Change = (bool, Vec<u8>);
 #[derive(Debug, Default)]
 pub(crate) struct Interest {
     prefixes: BTreeMap<Box<[u8]>, Held>,
+    bytes: usize,
     version: u64,
     waiting: VecDeque<Waiting>,
     /// Every member has acked this version.
@@ -49,6 +50,7 @@ impl Interest {
         held.connections += 1;
         let (since, new) = (held.since, held.connections == 1);
         if new {
+            self.bytes += prefix.len();
             self.version = version;
         }
         self.waiting.push_back(Waiting {
@@ -70,6 +72,7 @@ impl Interest {
             return false;
         }
         self.prefixes.remove(prefix);
+        self.bytes -= prefix.len();
         self.version += 1;
         true
     }
@@ -115,6 +118,11 @@ impl Interest {
         self.prefixes
             .iter()
             .map(|(prefix, held)| (&**prefix, held.connections))
+    }
+
+    /// Bytes of all prefixes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Number of distinct prefixes.

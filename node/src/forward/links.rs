@@ -368,11 +368,20 @@ impl Router {
         self.say_holding();
         self.release_held(now);
         self.ring_changed(now);
+        self.compact();
         if now >= self.next_expiry {
             self.next_expiry = now + EXPIRY;
             self.expire(now);
         }
         self.settle(now);
+    }
+
+    fn compact(&mut self) {
+        self.outbox.compact();
+        self.serving.compact();
+        for slot in self.peers.linked() {
+            self.peers.get_mut(slot).compact();
+        }
     }
 
     fn pass_over_the_silent(&mut self, now: Time) {

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 
+use super::memory::compact;
 use super::{ClientId, Header, Instance};
 
 /// A record with the client that it was taken from.
@@ -35,6 +36,8 @@ pub(crate) struct Stream {
     /// Ring version at which `target` was last looked up.
     checked: u64,
     undone: VecDeque<Kept>,
+    /// How many of `undone`, from the front, have memory of their own.
+    compacted: usize,
     /// How many of `undone`, from the front, are given to the target; the others are held.
     assigned: usize,
     /// Whether the stream waits for the target to owe nothing before it moves on.
@@ -66,6 +69,7 @@ impl Outbox {
             target: Instance(0),
             checked: u64::MAX,
             undone: VecDeque::new(),
+            compacted: 0,
             assigned: 0,
             moving: false,
         });
@@ -109,6 +113,7 @@ impl Outbox {
                 Some(kept) if kept.header.last() <= last => {
                     freed.extend(stream.undone.pop_front());
                     stream.assigned -= 1;
+                    stream.compacted = stream.compacted.saturating_sub(1);
                 }
                 _ => break,
             }
@@ -152,6 +157,16 @@ impl Outbox {
             }
         };
         self.active().iter().flat_map(mine).cloned().collect()
+    }
+
+    /// Gives memory of their own to records that have waited since the last call.
+    pub(crate) fn compact(&mut self) {
+        for stream in self.streams.values_mut() {
+            for kept in stream.undone.iter_mut().skip(stream.compacted) {
+                kept.body = compact(&kept.body);
+            }
+            stream.compacted = stream.undone.len();
+        }
     }
 
     /// Partitions with records that are not done.

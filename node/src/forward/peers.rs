@@ -347,6 +347,15 @@ impl PeerState {
         }
     }
 
+    /// Gives what waits for the link memory of its own.
+    pub(crate) fn compact(&mut self) {
+        for message in &mut self.outgoing {
+            if let Message::Publish(batch) | Message::Deliver(batch) = message {
+                batch.compact();
+            }
+        }
+    }
+
     pub(crate) fn count(&mut self, header: &Header) {
         self.messages += u64::from(header.messages);
         self.bytes += u64::from(header.length);

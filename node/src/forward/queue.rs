@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::Time;
+use super::memory::compact;
 use crate::config::{QueueConfig, QueuePolicy};
 
 /// A run of whole messages that lie one behind the other.
@@ -15,6 +16,12 @@ pub struct Segment {
     /// How many messages.
     pub messages: u32,
 }
+
+/// A subscriber with this many segments waiting does not keep up: the next ones will wait long.
+const COPY_AFTER: usize = 64;
+
+/// What a segment takes beside its bytes.
+const OVERHEAD_BYTES: usize = 64;
 
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +70,17 @@ impl Queue {
                 QueuePolicy::Block => blocked = true,
             }
         }
-        self.bytes += segment.bytes.len();
+        self.bytes += cost(&segment);
         self.messages += u64::from(segment.messages);
-        self.segments.push_back(segment);
+        self.segments
+            .push_back(if self.segments.len() < COPY_AFTER {
+                segment
+            } else {
+                Segment {
+                    bytes: compact(&segment.bytes),
+                    ..segment
+                }
+            });
         if blocked {
             Pushed::Blocked
         } else {
@@ -75,7 +90,7 @@ impl Queue {
 
     pub(crate) fn pop(&mut self) -> Option<Segment> {
         let segment = self.segments.pop_front()?;
-        self.bytes -= segment.bytes.len();
+        self.bytes -= cost(&segment);
         self.messages -= u64::from(segment.messages);
         if !self.is_full() {
             self.full_since = None;
@@ -113,12 +128,16 @@ impl Queue {
             let Some(oldest) = self.segments.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.bytes.len();
+            self.bytes -= cost(&oldest);
             self.messages -= u64::from(oldest.messages);
             dropped += u64::from(oldest.messages);
         }
         dropped
     }
+}
+
+fn cost(segment: &Segment) -> usize {
+    segment.bytes.len() + OVERHEAD_BYTES
 }
 
 #[cfg(test)]
@@ -127,13 +146,13 @@ mod tests {
 
     fn segment(number: u8) -> Segment {
         Segment {
-            bytes: Bytes::from(vec![number; 10]),
+            bytes: Bytes::from(vec![number; 36]),
             messages: 2,
         }
     }
 
     fn filled(policy: QueuePolicy) -> (Queue, Vec<Pushed>) {
-        let mut queue = Queue::new(QueueConfig { bytes: 20, policy });
+        let mut queue = Queue::new(QueueConfig { bytes: 200, policy });
         let pushed = (0..3).map(|n| queue.push(segment(n), Time::ZERO)).collect();
         (queue, pushed)
     }

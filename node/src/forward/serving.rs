@@ -6,6 +6,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 
 use super::dedup::MEMORY;
+use super::memory::compact;
 use super::{Header, Instance, Time};
 
 /// Place of a node in this node's peer table; 0 is the node itself.
@@ -35,6 +36,8 @@ struct Origin {
 pub(crate) struct Served {
     received: u64,
     pending: VecDeque<Pending>,
+    /// How many of `pending`, from the front, have memory of their own.
+    compacted: usize,
     owed: Vec<Owed>,
 }
 
@@ -100,6 +103,20 @@ impl Serving {
                     .values()
                     .any(|served| !served.pending.is_empty())
         });
+    }
+
+    /// Gives memory of their own to records that have waited since the last call.
+    pub(crate) fn compact(&mut self) {
+        for served in self
+            .origins
+            .values_mut()
+            .flat_map(|origin| origin.streams.values_mut())
+        {
+            for pending in served.pending.iter_mut().skip(served.compacted) {
+                pending.body = compact(&pending.body);
+            }
+            served.compacted = served.pending.len();
+        }
     }
 
     /// Bytes of records that wait for acks.
@@ -221,6 +238,7 @@ impl Served {
             .is_some_and(|pending| pending.header.last() <= done)
         {
             self.pending.pop_front();
+            self.compacted = self.compacted.saturating_sub(1);
         }
         (done > before).then_some(done)
     }

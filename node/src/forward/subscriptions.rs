@@ -10,6 +10,11 @@ use super::router::{Output, Router, SELF};
 use super::{ClientId, Time};
 use crate::zmtp::frames;
 
+/// Bytes of prefixes that one client, and all clients of a node together, may subscribe to: every
+/// other node keeps them too.
+const CLIENT_PREFIX_BYTES: usize = 8 << 20;
+const NODE_PREFIX_BYTES: usize = 64 << 20;
+
 /// Why a subscription was not taken: the connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
@@ -17,7 +22,7 @@ pub enum SubscribeError {
     #[error("prefix longer than {MAX_PREFIX_BYTES} bytes")]
     TooLong,
     /// The connection holds as many as it may.
-    #[error("more subscriptions than max-subscriptions")]
+    #[error("more subscriptions than max-subscriptions, or too many bytes of prefixes")]
     TooMany,
 }
 
@@ -35,7 +40,10 @@ impl Router {
         if prefix.len() > MAX_PREFIX_BYTES {
             return Err(SubscribeError::TooLong);
         }
-        if state.subscriptions.len() >= self.limits.subscriptions {
+        let full = state.subscriptions.len() >= self.limits.subscriptions
+            || state.prefix_bytes + prefix.len() > CLIENT_PREFIX_BYTES
+            || self.interest.bytes() + prefix.len() > NODE_PREFIX_BYTES;
+        if full && !state.subscriptions.contains_key(prefix) {
             return Err(SubscribeError::TooMany);
         }
         let wanted_ready = state.wants_ready();
@@ -44,6 +52,7 @@ impl Router {
         if *times > 1 {
             return Ok(());
         }
+        state.prefix_bytes += prefix.len();
         if prefix.starts_with(RESERVED) {
             if !wanted_ready {
                 self.tell_what_is_ready(client, now);
@@ -72,6 +81,7 @@ impl Router {
             return;
         }
         state.subscriptions.remove(prefix);
+        state.prefix_bytes -= prefix.len();
         self.clients.index.remove(prefix, client.0);
         self.release_prefix(prefix);
     }

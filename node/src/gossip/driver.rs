@@ -198,7 +198,7 @@ impl Driver {
                 }
                 Output::MembersChanged => self.publish_soon(PUBLISH_SOONEST),
                 Output::View { hash, ids } => {
-                    tracing::info!(hash = format_args!("{hash:016x}"), size = ids.len(), "view");
+                    tracing::debug!(hash = format_args!("{hash:016x}"), size = ids.len(), "view");
                     self.view = ids;
                     self.publish_soon(Duration::ZERO);
                 }
