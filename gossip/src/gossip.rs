@@ -220,13 +220,17 @@ impl Gossip {
     /// This node can own partitions from now on.
     pub fn set_ready(&mut self, now: Duration) {
         self.enter(now);
-        self.amend(|me| me.ready = true);
+        if !self.me().ready {
+            self.amend(|me| me.ready = true);
+        }
     }
 
     /// This node wants to hand its partitions over.
     pub fn set_leaving(&mut self, now: Duration) {
         self.enter(now);
-        self.amend(|me| me.leaving = true);
+        if !self.me().leaving {
+            self.amend(|me| me.leaving = true);
+        }
     }
 
     /// This node says goodbye; [`Output::Departed`] follows.

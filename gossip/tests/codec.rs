@@ -213,7 +213,10 @@ proptest! {
     }
 
     #[test]
-    fn of_another_version_only_joins_and_their_answers_are_read(packet in packet(), version in 2u8..) {
+    fn of_another_version_only_joins_and_their_answers_are_read(
+        packet in packet(),
+        version in 2u8..,
+    ) {
         let mut bytes = encode(&packet);
         bytes[0] = version;
         bytes.extend_from_slice(b"whatever that version says besides");

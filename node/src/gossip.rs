@@ -1,27 +1,25 @@
 //! Membership of this node: the gossip machine on its own thread, and how the rest talks to it.
 
+mod commands;
 mod driver;
+mod log;
 mod lookup;
 mod peers;
 mod socket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use zmesh_gossip::{Config, InvalidMember, Me, Member, NodeId, Stats};
 
+use self::commands::Command;
+pub(crate) use self::commands::GossipCommands;
 use self::driver::Driver;
 use self::socket::Inbox;
-
-/// Commands that may wait for the gossip thread. Refused addresses and cards beyond that are
-/// dropped: both come again.
-const COMMANDS: usize = 1024;
+use crate::config::bracketed;
 
 /// What the gossip thread is started with.
 #[derive(Clone, Debug)]
@@ -106,40 +104,6 @@ pub(crate) struct Membership {
     pub(crate) stats: Stats,
 }
 
-/// What others ask of the gossip thread.
-#[derive(Debug)]
-enum Command {
-    Ready,
-    Leaving,
-    Refused(String),
-    Card(Box<Member>),
-    Resolved(String, Vec<std::net::SocketAddr>),
-    Checked {
-        address: String,
-        refused: bool,
-    },
-    Stop,
-    /// Ends the thread without a word, as a crash would.
-    #[cfg(test)]
-    Abort,
-}
-
-/// Wakes the gossip thread, which sleeps in libzmq, so it takes a libzmq message to wake it.
-#[derive(Clone)]
-struct Waker {
-    /// Held for one non-blocking send, and only when the thread is not awake already.
-    socket: Arc<Mutex<zmq::Socket>>,
-    awake: Arc<AtomicBool>,
-}
-
-/// The way to the gossip thread. Never blocks.
-#[derive(Clone)]
-pub(crate) struct GossipCommands {
-    queue: SyncSender<Command>,
-    waker: Waker,
-    lag_ms: Arc<AtomicU64>,
-}
-
 /// The running gossip thread. Dropping it stops it.
 pub(crate) struct Gossip {
     address: String,
@@ -175,7 +139,7 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
             port: settings.port,
             reason,
         })?;
-    let address = join_host_port(&host, inbox.port());
+    let address = format!("{}:{}", bracketed(&host), inbox.port());
     let me = Me {
         cluster: settings.cluster,
         name: settings.name,
@@ -200,16 +164,7 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
     let machine = zmesh_gossip::Gossip::new(config, me, settings.seeds, seed, Duration::ZERO)?;
 
     let (wake_in, wake_out) = socket::wake_pair(&context)?;
-    let (queue, received) = sync_channel(COMMANDS);
-    let waker = Waker {
-        socket: Arc::new(Mutex::new(wake_in)),
-        awake: Arc::default(),
-    };
-    let commands = GossipCommands {
-        queue,
-        waker,
-        lag_ms: Arc::default(),
-    };
+    let (commands, received) = GossipCommands::new(wake_in);
     let (publish, membership) = watch::channel(Arc::default());
     let (fail, fatal) = watch::channel(None);
     let ears = driver::Ears {
@@ -287,77 +242,12 @@ impl Drop for Gossip {
     }
 }
 
-impl GossipCommands {
-    /// This node can own partitions from now on.
-    pub(crate) fn set_ready(&self) {
-        self.send(Command::Ready);
-    }
-
-    /// This node wants to hand its partitions over.
-    pub(crate) fn set_leaving(&self) {
-        self.send(Command::Leaving);
-    }
-
-    /// A connection to this `host:port` of a member was refused.
-    pub(crate) fn refused(&self, address: String) {
-        self.send(Command::Refused(address));
-    }
-
-    /// A member was learned of over a link.
-    pub(crate) fn card(&self, member: Member) {
-        self.send(Command::Card(Box::new(member)));
-    }
-
-    /// How far the data thread is behind. Costs one store: it may be called often.
-    pub(crate) fn lag(&self, lag: Duration) {
-        let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
-        self.lag_ms.store(ms, Ordering::Relaxed);
-    }
-
-    fn send(&self, command: Command) {
-        if self.queue.try_send(command).is_err() {
-            tracing::debug!("a command to the gossip thread was dropped");
-        }
-        self.waker.wake();
-    }
-
-    /// Waits for room in the queue: the thread drains it whenever it is awake.
-    fn send_surely(&self, command: Command) {
-        self.waker.wake();
-        if self.queue.send(command).is_err() {
-            tracing::debug!("the gossip thread has ended already");
-        }
-        self.waker.wake();
-    }
-}
-
-impl Waker {
-    fn wake(&self) {
-        if self.awake.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = socket.send(zmq::Message::new(), zmq::DONTWAIT) {
-            tracing::debug!(%error, "cannot wake the gossip thread");
-        }
-    }
-}
-
 fn wall_clock_ms() -> u64 {
     // A clock before 1970 is as good as any: the machine takes one more than any epoch it sees.
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(0)
-}
-
-/// `host:port`, with brackets around an IPv6 address.
-fn join_host_port(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
 }
 
 #[cfg(test)]

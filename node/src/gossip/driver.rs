@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use zmesh_gossip::{Event, Gossip, NodeId, Output, Refusal};
+use zmesh_gossip::{Gossip, NodeId, Output};
 use zmq::{Context, Message, Socket};
 
+use super::commands::{Command, GossipCommands};
+use super::log::{log_event, log_refused, log_refused_other};
 use super::lookup::Lookup;
 use super::peers::Peers;
 use super::socket::Inbox;
-use super::{Command, GossipCommands, Known, Membership, StartError};
+use super::{Known, Membership, StartError};
 
 /// Packets taken in one go before timers and commands have their turn.
 const PACKETS_A_WAKE: usize = 1000;
@@ -123,11 +124,14 @@ impl Driver {
 
     fn take_commands(&mut self) {
         while self.ears.wake.recv_msg(zmq::DONTWAIT).is_ok() {}
-        // Before the queue is drained: a command that comes in between wakes the thread again.
-        self.commands.waker.awake.store(false, Ordering::Release);
-        self.machine.set_lag(Duration::from_millis(
-            self.commands.lag_ms.load(Ordering::Relaxed),
-        ));
+        self.commands.heard();
+        self.machine.set_lag(self.commands.latest_lag());
+        let now = self.now();
+        match self.commands.asked() {
+            (_, true) => self.machine.set_leaving(now),
+            (true, false) => self.machine.set_ready(now),
+            (false, false) => {}
+        }
         while let Ok(command) = self.ears.received.try_recv() {
             self.take_command(command);
         }
@@ -136,8 +140,6 @@ impl Driver {
     fn take_command(&mut self, command: Command) {
         let now = self.now();
         match command {
-            Command::Ready => self.machine.set_ready(now),
-            Command::Leaving => self.machine.set_leaving(now),
             Command::Refused(address) => self.machine.handle_refused(&address, now),
             Command::Card(member) => self.machine.handle_card(*member, now),
             Command::Resolved(name, addresses) => {
@@ -198,7 +200,8 @@ impl Driver {
                 }
                 Output::MembersChanged => self.publish_soon(PUBLISH_SOONEST),
                 Output::View { hash, ids } => {
-                    tracing::debug!(hash = format_args!("{hash:016x}"), size = ids.len(), "view");
+                    let size = ids.len();
+                    tracing::debug!(hash = format_args!("{hash:016x}"), size, "view settled");
                     self.view = ids;
                     self.publish_soon(Duration::ZERO);
                 }
@@ -272,91 +275,4 @@ fn live_addresses(machine: &Gossip) -> BTreeSet<String> {
         .map(|known| known.member)
         .filter(|member| member.is_live());
     live.map(|member| member.gossip.clone()).collect()
-}
-
-fn log_refused(by: &str, reason: &Refusal) {
-    match reason {
-        Refusal::Cluster { joiner, seed } => {
-            tracing::warn!(
-                by,
-                cluster = joiner,
-                seed_cluster = seed,
-                "refused by a seed"
-            );
-        }
-        Refusal::Version { joiner, seed } => {
-            tracing::warn!(
-                by,
-                version = joiner,
-                seed_version = seed,
-                "refused by a seed"
-            );
-        }
-        Refusal::Partitions { joiner, seed } => {
-            tracing::warn!(
-                by,
-                partitions = joiner,
-                seed_partitions = seed,
-                "refused by a seed"
-            );
-        }
-    }
-}
-
-fn log_refused_other(name: &str, address: &str, reason: &Refusal) {
-    match reason {
-        Refusal::Cluster { joiner, seed } => {
-            tracing::warn!(
-                name,
-                address,
-                cluster = seed,
-                its_cluster = joiner,
-                "refused a node"
-            );
-        }
-        Refusal::Version { joiner, seed } => {
-            tracing::warn!(
-                name,
-                address,
-                version = seed,
-                its_version = joiner,
-                "refused a node"
-            );
-        }
-        Refusal::Partitions { joiner, seed } => {
-            tracing::warn!(
-                name,
-                address,
-                partitions = seed,
-                its_partitions = joiner,
-                "refused a node"
-            );
-        }
-    }
-}
-
-fn log_event(event: &Event) {
-    match event {
-        Event::Discovered { name, address } => tracing::info!(name, address, "member discovered"),
-        Event::Restarted { name, address } => tracing::info!(name, address, "member restarted"),
-        Event::Suspected { name } => tracing::info!(name, "member suspected"),
-        Event::Recovered { name } => tracing::info!(name, "member alive again"),
-        Event::Died { name } => tracing::warn!(name, "member dead"),
-        Event::Left { name } => tracing::info!(name, "member left"),
-        Event::Refuted { incarnation } => tracing::info!(incarnation, "refuted a suspicion"),
-        Event::NameContested { address } => {
-            tracing::warn!(address, "another process bears this node's name");
-        }
-        Event::Stalled { gap } => {
-            tracing::warn!(gap_ms = gap.as_millis() as u64, "this process stood still");
-        }
-        Event::Lagging { name, lag } => {
-            tracing::warn!(
-                name,
-                lag_ms = lag.as_millis() as u64,
-                "data thread of a member lags"
-            );
-        }
-        Event::TableFull => tracing::warn!("no room for more members"),
-    }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::{Command, GossipCommands};
+use super::commands::{Command, GossipCommands};
 
 /// Questions that may wait; more are dropped, their askers ask again.
 const QUESTIONS: usize = 64;

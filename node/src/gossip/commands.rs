@@ -1,0 +1,144 @@
+//! The way to the gossip thread: a bounded queue, and a socket that wakes it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use zmesh_gossip::Member;
+
+/// Commands that may wait for the gossip thread. Refused addresses and cards beyond that are
+/// dropped: both come again.
+const COMMANDS: usize = 1024;
+
+/// What others ask of the gossip thread.
+#[derive(Debug)]
+pub(super) enum Command {
+    Refused(String),
+    Card(Box<Member>),
+    Resolved(String, Vec<SocketAddr>),
+    Checked {
+        address: String,
+        refused: bool,
+    },
+    Stop,
+    /// Ends the thread without a word, as a crash would.
+    #[cfg(test)]
+    Abort,
+}
+
+/// Wakes the gossip thread, which sleeps in libzmq, so it takes a libzmq message to wake it.
+#[derive(Clone)]
+struct Waker {
+    /// Held for one non-blocking send, and only when the thread is not awake already.
+    socket: Arc<Mutex<zmq::Socket>>,
+    awake: Arc<AtomicBool>,
+}
+
+/// What only the latest value of counts, and what must never be lost to a full queue.
+#[derive(Default)]
+struct Marks {
+    lag_ms: AtomicU64,
+    ready: AtomicBool,
+    leaving: AtomicBool,
+}
+
+/// The way to the gossip thread. Never blocks.
+#[derive(Clone)]
+pub(crate) struct GossipCommands {
+    queue: SyncSender<Command>,
+    waker: Waker,
+    marks: Arc<Marks>,
+}
+
+impl GossipCommands {
+    /// `wake` is the end that wakes the thread; the receiver is the thread's.
+    pub(super) fn new(wake: zmq::Socket) -> (Self, Receiver<Command>) {
+        let (queue, received) = sync_channel(COMMANDS);
+        let waker = Waker {
+            socket: Arc::new(Mutex::new(wake)),
+            awake: Arc::default(),
+        };
+        (
+            Self {
+                queue,
+                waker,
+                marks: Arc::default(),
+            },
+            received,
+        )
+    }
+
+    /// This node can own partitions from now on.
+    pub(crate) fn set_ready(&self) {
+        self.marks.ready.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// This node wants to hand its partitions over.
+    pub(crate) fn set_leaving(&self) {
+        self.marks.leaving.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// A connection to this `host:port` of a member was refused.
+    pub(crate) fn refused(&self, address: String) {
+        self.send(Command::Refused(address));
+    }
+
+    /// A member was learned of over a link.
+    pub(crate) fn card(&self, member: Member) {
+        self.send(Command::Card(Box::new(member)));
+    }
+
+    /// How far the data thread is behind. Costs one store: it may be called often.
+    pub(crate) fn lag(&self, lag: Duration) {
+        let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        self.marks.lag_ms.store(ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn send(&self, command: Command) {
+        if self.queue.try_send(command).is_err() {
+            tracing::debug!("a command to the gossip thread was dropped");
+        }
+        self.waker.wake();
+    }
+
+    /// Waits for room in the queue: the thread drains it whenever it is awake.
+    pub(super) fn send_surely(&self, command: Command) {
+        self.waker.wake();
+        if self.queue.send(command).is_err() {
+            tracing::debug!("the gossip thread has ended already");
+        }
+        self.waker.wake();
+    }
+
+    /// The thread is awake and will look at everything once more: a command that comes from now
+    /// on wakes it again.
+    pub(super) fn heard(&self) {
+        self.waker.awake.store(false, Ordering::Release);
+    }
+
+    pub(super) fn latest_lag(&self) -> Duration {
+        Duration::from_millis(self.marks.lag_ms.load(Ordering::Relaxed))
+    }
+
+    /// Whether readiness, and whether leaving, was asked for since the last call.
+    pub(super) fn asked(&self) -> (bool, bool) {
+        let take = |mark: &AtomicBool| mark.swap(false, Ordering::AcqRel);
+        (take(&self.marks.ready), take(&self.marks.leaving))
+    }
+}
+
+impl Waker {
+    fn wake(&self) {
+        if self.awake.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = socket.send(zmq::Message::new(), zmq::DONTWAIT) {
+            tracing::debug!(%error, "cannot wake the gossip thread");
+        }
+    }
+}

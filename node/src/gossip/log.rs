@@ -1,0 +1,90 @@
+//! What the membership machine reports, in the words of the log.
+
+use zmesh_gossip::{Event, Refusal};
+
+pub(super) fn log_refused(by: &str, reason: &Refusal) {
+    match reason {
+        Refusal::Cluster { joiner, seed } => {
+            tracing::warn!(
+                by,
+                cluster = joiner,
+                seed_cluster = seed,
+                "refused by a seed"
+            );
+        }
+        Refusal::Version { joiner, seed } => {
+            tracing::warn!(
+                by,
+                version = joiner,
+                seed_version = seed,
+                "refused by a seed"
+            );
+        }
+        Refusal::Partitions { joiner, seed } => {
+            tracing::warn!(
+                by,
+                partitions = joiner,
+                seed_partitions = seed,
+                "refused by a seed"
+            );
+        }
+    }
+}
+
+pub(super) fn log_refused_other(name: &str, address: &str, reason: &Refusal) {
+    match reason {
+        Refusal::Cluster { joiner, seed } => {
+            tracing::warn!(
+                name,
+                address,
+                cluster = seed,
+                its_cluster = joiner,
+                "refused a node"
+            );
+        }
+        Refusal::Version { joiner, seed } => {
+            tracing::warn!(
+                name,
+                address,
+                version = seed,
+                its_version = joiner,
+                "refused a node"
+            );
+        }
+        Refusal::Partitions { joiner, seed } => {
+            tracing::warn!(
+                name,
+                address,
+                partitions = seed,
+                its_partitions = joiner,
+                "refused a node"
+            );
+        }
+    }
+}
+
+pub(super) fn log_event(event: &Event) {
+    match event {
+        Event::Discovered { name, address } => tracing::info!(name, address, "member discovered"),
+        Event::Restarted { name, address } => tracing::info!(name, address, "member restarted"),
+        Event::Suspected { name } => tracing::info!(name, "member suspected"),
+        Event::Recovered { name } => tracing::info!(name, "member alive again"),
+        Event::Died { name } => tracing::warn!(name, "member dead"),
+        Event::Left { name } => tracing::info!(name, "member left"),
+        Event::Refuted { incarnation } => tracing::info!(incarnation, "refuted a suspicion"),
+        Event::NameContested { address } => {
+            tracing::warn!(address, "another process bears this node's name");
+        }
+        Event::Stalled { gap } => {
+            tracing::warn!(gap_ms = gap.as_millis() as u64, "this process stood still");
+        }
+        Event::Lagging { name, lag } => {
+            tracing::warn!(
+                name,
+                lag_ms = lag.as_millis() as u64,
+                "data thread of a member lags"
+            );
+        }
+        Event::TableFull => tracing::warn!("no room for more members"),
+    }
+}
