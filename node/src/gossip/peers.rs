@@ -26,9 +26,15 @@ const QUICK_FAILURE: Duration = Duration::from_millis(500);
 
 /// One destination.
 struct Peer {
-    /// `None` while its name is looked up.
+    /// `None` while its name is looked up, or until there is something to say to it.
     outlet: Option<Outlet>,
-    numeric: Option<SocketAddr>,
+    /// Where the outlet leads.
+    to: Option<SocketAddr>,
+    /// Whether its address is a name. What a name stands for may change, and may be several
+    /// addresses of which not all work, so it is looked up anew after each failed attempt.
+    named: bool,
+    looked_up: bool,
+    failures: usize,
     waiting: VecDeque<(Duration, Vec<u8>)>,
     used_at: Duration,
     tried_at: Duration,
@@ -72,29 +78,27 @@ impl Peers {
             peer.waiting.pop_front();
         }
         peer.waiting.push_back((now + WORTH_SENDING, packet));
+        peer.look_up(to, &self.lookup);
         peer.flush(to, now);
     }
 
     /// The name of a destination has been looked up.
     pub(super) fn resolved(&mut self, name: &str, addresses: &[SocketAddr], now: Duration) {
-        let open = self
-            .peers
-            .get(name)
-            .is_some_and(|peer| peer.outlet.is_none());
-        if !open {
+        let Some(peer) = self.peers.get_mut(name).filter(|peer| peer.looked_up) else {
             return;
-        }
-        let outlet = addresses.first().and_then(|&address| self.open(address));
+        };
+        peer.looked_up = false;
+        let turn = peer.failures.checked_rem(addresses.len());
+        let Some(&to) = turn.and_then(|turn| addresses.get(turn)) else {
+            return;
+        };
+        let outlet = self.open(to);
         let Some(peer) = self.peers.get_mut(name) else {
             return;
         };
-        if outlet.is_none() {
-            // Asked again with the next packet.
-            self.peers.remove(name);
-            return;
-        }
         peer.outlet = outlet;
-        peer.numeric = addresses.first().copied();
+        peer.to = Some(to);
+        peer.tried_at = now;
         peer.flush(name, now);
     }
 
@@ -117,20 +121,10 @@ impl Peers {
         let mut lost = Vec::new();
         for (address, peer) in &mut self.peers {
             while let Some(noticed) = peer.outlet.as_ref().and_then(Outlet::noticed) {
-                let suspicious = match noticed {
-                    Noticed::Trying => {
-                        peer.tried_at = now;
-                        false
-                    }
-                    Noticed::Lost => {
-                        lost.push(address.clone());
-                        true
-                    }
-                    Noticed::Failed => now.saturating_sub(peer.tried_at) < QUICK_FAILURE,
-                };
-                if let Some(to) = peer.numeric.filter(|_| suspicious && !peer.being_checked) {
-                    peer.being_checked = self.lookup.check(address, to);
+                if noticed == Noticed::Lost {
+                    lost.push(address.clone());
                 }
+                peer.notice(noticed, address, &self.lookup, now);
             }
         }
         lost
@@ -173,19 +167,20 @@ impl Peers {
             }
         }
         let numeric: Option<SocketAddr> = to.parse().ok();
-        let outlet = numeric.and_then(|address| self.open(address));
-        if outlet.is_none() && (numeric.is_some() || !self.lookup.resolve(to)) {
-            return;
-        }
         let peer = Peer {
-            outlet,
-            numeric,
+            outlet: numeric.and_then(|address| self.open(address)),
+            to: numeric,
+            named: numeric.is_none(),
+            looked_up: false,
+            failures: 0,
             waiting: VecDeque::new(),
             used_at: now,
             tried_at: now,
             being_checked: false,
         };
-        self.peers.insert(to.to_owned(), peer);
+        if peer.named || peer.outlet.is_some() {
+            self.peers.insert(to.to_owned(), peer);
+        }
     }
 
     fn open(&mut self, to: SocketAddr) -> Option<Outlet> {
@@ -201,6 +196,35 @@ impl Peers {
 }
 
 impl Peer {
+    /// Asks what the name stands for, if that is not known and something waits to be sent.
+    fn look_up(&mut self, address: &str, lookup: &Lookup) {
+        if self.outlet.is_none() && !self.looked_up && !self.waiting.is_empty() {
+            self.looked_up = lookup.resolve(address);
+        }
+    }
+
+    /// A connection that was lost, or refused at an address that cannot be a wrong one, makes its
+    /// address worth checking.
+    fn notice(&mut self, noticed: Noticed, address: &str, lookup: &Lookup, now: Duration) {
+        let suspicious = match noticed {
+            Noticed::Trying => {
+                self.tried_at = now;
+                false
+            }
+            Noticed::Lost => true,
+            Noticed::Failed if self.named => {
+                self.outlet = None;
+                self.failures += 1;
+                self.look_up(address, lookup);
+                false
+            }
+            Noticed::Failed => now.saturating_sub(self.tried_at) < QUICK_FAILURE,
+        };
+        if let Some(to) = self.to.filter(|_| suspicious && !self.being_checked) {
+            self.being_checked = lookup.check(address, to);
+        }
+    }
+
     fn flush(&mut self, address: &str, now: Duration) {
         let Some(outlet) = &self.outlet else {
             self.waiting.retain(|(until, _)| *until > now);
@@ -216,5 +240,48 @@ impl Peer {
             }
             self.waiting.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, TcpListener};
+    use std::time::Instant;
+
+    use super::super::commands::GossipCommands;
+    use super::super::socket::{Inbox, wake_pair};
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_of_a_name_one_that_works_is_found() {
+        let context = Context::new();
+        let inbox = Inbox::bind(&context, IpAddr::V4(Ipv4Addr::LOCALHOST), 0).unwrap();
+        let works = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), inbox.port());
+        let refuses = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let (wake, _woken) = wake_pair(&context).unwrap();
+        let (commands, _received) = GossipCommands::new(wake);
+        let mut peers = Peers::new(context.clone(), Lookup::start(&commands).unwrap());
+
+        let start = Instant::now();
+        let mut packet = zmq::Message::new();
+        while !inbox.receive(&mut packet).unwrap() {
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "no packet came through"
+            );
+            let now = start.elapsed();
+            peers.send("name.test:1", b"packet".to_vec(), now);
+            if peers.peers["name.test:1"].looked_up {
+                peers.resolved("name.test:1", &[refuses, works], now);
+            }
+            let mut items: Vec<_> = peers.poll_items().collect();
+            zmq::poll(&mut items, 20).unwrap();
+            peers.notice(now);
+        }
+        assert_eq!(&packet[..], b"packet");
+        assert_eq!(peers.peers["name.test:1"].to, Some(works));
     }
 }

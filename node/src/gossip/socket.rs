@@ -45,13 +45,8 @@ impl Inbox {
         socket.set_router_handover(true)?;
         // A packet to a peer that is not connected is an error and not silently dropped.
         socket.set_router_mandatory(true)?;
-        let port = if port == 0 {
-            "*".to_owned()
-        } else {
-            port.to_string()
-        };
-        let host = host_of(address);
-        socket.bind(&format!("tcp://{host}:{port}"))?;
+        // For port 0 a free one is taken, which the endpoint then tells.
+        socket.bind(&format!("tcp://{}", SocketAddr::new(address, port)))?;
         let bound = socket.get_last_endpoint()?.map_err(|_| Error::EINVAL)?;
         let port = bound
             .rsplit_once(':')
@@ -114,7 +109,7 @@ impl Outlet {
         let monitor = context.socket(zmq::PAIR)?;
         monitor.set_linger(0)?;
         monitor.connect(&endpoint)?;
-        socket.connect(&format!("tcp://{}:{}", host_of(to.ip()), to.port()))?;
+        socket.connect(&format!("tcp://{to}"))?;
         Ok(Self { socket, monitor })
     }
 
@@ -179,11 +174,4 @@ fn common(socket: &Socket, address: IpAddr) -> Result<(), Error> {
     socket.set_maxmsgsize(MAX_PACKET_IN as i64)?;
     socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
     socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MS)
-}
-
-fn host_of(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    }
 }
