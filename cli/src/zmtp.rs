@@ -84,9 +84,15 @@ impl Publisher {
         let mut ignored = [0; 4096];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            if stream.read(&mut ignored)? == 0 {
-                return Ok(());
+            if left.is_zero() {
+                return Err(slow());
+            }
+            stream.set_read_timeout(Some(left))?;
+            match stream.read(&mut ignored) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if is_timeout(&error) => return Err(slow()),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -174,6 +180,13 @@ impl Incoming {
     }
 }
 
+fn slow() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "it is slow to take them, --timeout gives it longer",
+    )
+}
+
 fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -242,6 +255,22 @@ mod tests {
             format!("{error:#}").contains("does not ask for messages"),
             "{error:#}"
         );
+    }
+
+    #[test]
+    fn a_node_that_does_not_take_the_rest_is_waited_for_only_so_long() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let stream = TcpStream::connect(address).expect("it listens");
+        let (mut server, _) = listener.accept().expect("a client");
+        server.write_all(&greeting()).expect("written");
+        server.write_all(READY).expect("written");
+        server.write_all(&[0, 1, SUBSCRIBE]).expect("written");
+        let mut publisher = Publisher::open(stream, b"t", PATIENCE).expect("a handshake");
+        publisher.send(&[b"t"]).expect("sent");
+        let finished = publisher.finish(Duration::from_millis(50));
+        let error = finished.expect_err("the other side has not closed");
+        assert!(error.to_string().contains("--timeout"), "{error}");
     }
 
     #[test]

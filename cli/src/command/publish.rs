@@ -32,7 +32,7 @@ pub(crate) struct PubArgs {
     /// One message each; without any, one message a line of stdin
     #[arg(allow_negative_numbers = true)]
     payload: Vec<String>,
-    /// How long to wait for the node, at the start and at the end
+    /// How long to wait for the node, at first and at last
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     timeout: Duration,
 }
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &PubArgs) -> Result<Outcome> {
     let sent = sender.sent;
     done.and_then(|()| Ok(sender.publisher.finish(args.timeout)?))
         .with_context(|| {
-            format!("{node} has not taken every one of the {sent} messages: is it still running?")
+            format!("{node} has not taken all of the {sent} messages: is it still running?")
         })?;
     Ok(Outcome::Done)
 }

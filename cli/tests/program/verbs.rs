@@ -134,11 +134,7 @@ fn what_a_vanished_node_has_not_taken_is_an_error() {
     {}
     let run = program.run();
     assert_eq!(run.code, Some(2));
-    assert!(
-        run.stderr.contains("has not taken every one"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("has not taken all"), "{}", run.stderr);
 }
 
 #[test]
