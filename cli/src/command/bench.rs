@@ -2,7 +2,9 @@
 
 mod latency;
 mod report;
+mod route;
 mod session;
+mod spread;
 mod throughput;
 
 use std::time::Duration;
@@ -50,32 +52,37 @@ pub(crate) struct BenchArgs {
     /// Size of the payload
     #[arg(long, default_value = "128", value_parser = size)]
     size: u64,
-    /// Messages of a throughput run, all publishers together
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Messages of a throughput run, all together
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     /// Number of publishers
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     publishers: u16,
-    /// Number of subscribers, each of which gets every message
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// Number of subscribers; each gets every message
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     subscribers: u16,
     /// Number of topics, used in turn
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
     topics: u16,
     /// The first topic; the others begin with it
     #[arg(long, default_value = "bench")]
     topic: String,
-    /// Messages a second of a latency run, all publishers together
-    #[arg(long, default_value_t = 10_000)]
+    /// Messages a second of a latency run, all together
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_RATE))]
     rate: u64,
     /// Length of a latency run
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// How often to repeat [default: 1, compare: 5]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: Option<u16>,
-    /// How long to wait until every subscriber hears every publisher
+    /// How long to wait until all hear each other
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     timeout: Duration,
     /// The result as JSON
@@ -130,6 +137,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Outcome> {
         (_, true) => vec![plan(Path::Direct)],
         (_, false) => vec![mesh()?],
     };
+    for route in plans.iter().filter_map(route::describe) {
+        eprintln!("route: {route}");
+    }
     let report = measure(args, &plans)?;
     output::print(&if args.json {
         report.to_json()

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::BenchArgs;
 use super::latency::Latency;
 use super::session::{Path, Plan};
+use super::spread::Spread;
 use super::throughput::Throughput;
 use crate::output::{Align::*, Table, thousands};
 
@@ -29,36 +30,6 @@ pub(super) struct Throughputs {
 pub(super) struct Latencies {
     pub(super) path: Path,
     pub(super) runs: Vec<Latency>,
-}
-
-/// Smallest, middle and largest of several runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut sorted: Vec<f64> = values.collect();
-        sorted.sort_by(f64::total_cmp);
-        let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
-        let middle = sorted.len() / 2;
-        let median = match sorted.len() % 2 {
-            0 => (at(middle.saturating_sub(1)) + at(middle)) / 2.0,
-            _ => at(middle),
-        };
-        Self {
-            min: at(0),
-            median,
-            max: at(sorted.len().saturating_sub(1)),
-        }
-    }
-
-    fn json(self) -> Value {
-        json!({"min": self.min, "median": self.median, "max": self.max})
-    }
 }
 
 impl Throughputs {
@@ -271,29 +242,6 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_of_runs_is_between_the_middle_two() {
-        let spread = Spread::of([4.0, 1.0, 3.0, 2.0].into_iter());
-        assert_eq!(
-            spread,
-            Spread {
-                min: 1.0,
-                median: 2.5,
-                max: 4.0
-            }
-        );
-        let spread = Spread::of([3.0, 1.0, 2.0].into_iter());
-        assert_eq!(
-            spread,
-            Spread {
-                min: 1.0,
-                median: 2.0,
-                max: 3.0
-            }
-        );
-        assert_eq!(Spread::of(std::iter::empty()).median, 0.0);
-    }
 
     fn throughput(path: Path, seconds: f64) -> Throughputs {
         let run = Throughput {
