@@ -10,7 +10,7 @@ use crate::settings::units;
 
 /// Zmesh: a message mesh for ZeroMQ programs, without a broker.
 #[derive(Debug, Parser)]
-#[command(name = "zmesh", version, max_term_width = 100, after_help = TOUR)]
+#[command(name = "zmesh", version, after_help = TOUR)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -58,6 +58,7 @@ pub(crate) struct Target {
     #[arg(
         long,
         env = "ZMESH_NODE",
+        hide_env_values = true,
         value_name = "HOST:PORT",
         default_value = "127.0.0.1:5555"
     )]

@@ -40,7 +40,7 @@ pub(crate) struct DevArgs {
     /// How many nodes
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     nodes: u16,
-    /// Client port of the first node, the others 10 apart; 0 takes free ports
+    /// Client port of the first node, the others 10 apart; 0: free ports
     #[arg(long, default_value_t = 5555)]
     port: u16,
     /// Publish made-up stock quotes through the nodes in turn

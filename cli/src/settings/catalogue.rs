@@ -109,7 +109,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "bind",
         value_name: "IP",
-        help: "Address to listen on; 0.0.0.0 and :: open the node to the network",
+        help: "Address to listen on; 0.0.0.0 opens it to the network",
         heading: ADDRESSES,
         repeated: false,
         apply: |s, given| given.ip().map(|ip| s.node.bind = ip),
@@ -145,7 +145,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "advertise",
         value_name: "HOST",
-        help: "Host that other nodes are told (default: where it binds, or this host's address)",
+        help: "Host that other nodes are told (default: the bound address)",
         heading: ADDRESSES,
         repeated: false,
         apply: |s, given| given.host().map(|host| s.node.advertise = Some(host)),
@@ -154,7 +154,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "max-message",
         value_name: "SIZE",
-        help: "Largest message taken, all its frames together",
+        help: "Largest message taken, all frames together",
         heading: LIMITS,
         repeated: false,
         apply: |s, given| {
@@ -180,7 +180,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "max-connections",
         value_name: "N",
-        help: "Most client connections at a time, HTTP included",
+        help: "Most connections at a time, HTTP included",
         heading: LIMITS,
         repeated: false,
         apply: |s, given| {
@@ -206,7 +206,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "handshake-timeout",
         value_name: "DURATION",
-        help: "A client that has not said what it is by then is closed",
+        help: "When a silent new client is closed",
         heading: LIMITS,
         repeated: false,
         apply: |s, given| {
@@ -219,7 +219,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "connection-budget",
         value_name: "SIZE",
-        help: "Bytes of one publisher on their way before the node stops reading from it",
+        help: "Bytes of one publisher on their way before it is held back",
         heading: LIMITS,
         repeated: false,
         apply: |s, given| {
@@ -232,7 +232,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "node-budget",
         value_name: "SIZE",
-        help: "The same for all publishers of the node together",
+        help: "The same for all publishers together",
         heading: LIMITS,
         repeated: false,
         apply: |s, given| {
@@ -258,7 +258,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "queue-policy",
         value_name: "POLICY",
-        help: "When that queue is full: drop-newest, drop-oldest, disconnect or block",
+        help: "Full queue: drop-newest, drop-oldest, disconnect, block",
         heading: LIMITS,
         repeated: false,
         apply: |s, given| {
@@ -276,7 +276,7 @@ pub(crate) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "log",
         value_name: "LEVEL",
-        help: "off, error, warn, info, debug, trace; or by module: info,zmesh_node=debug",
+        help: "off, error, warn, info, debug, trace or MODULE=LEVEL,…",
         heading: LOGGING,
         repeated: false,
         apply: |s, given| given.log_filter().map(|filter| s.log = filter),
