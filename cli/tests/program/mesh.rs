@@ -17,6 +17,7 @@ struct Mesh {
 struct Node {
     name: String,
     client: String,
+    gossip: String,
     pid: String,
 }
 
@@ -52,12 +53,13 @@ impl Node {
     /// Reads a row such as `node1  127.0.0.1:5555  127.0.0.1:5556  127.0.0.1:5557  4711`.
     fn read(row: &str) -> Self {
         let cells: Vec<&str> = row.split_whitespace().collect();
-        let [name, client, _gossip, _link, pid] = cells[..] else {
+        let [name, client, gossip, _link, pid] = cells[..] else {
             panic!("a row: {row}")
         };
         Self {
             name: name.into(),
             client: client.into(),
+            gossip: gossip.into(),
             pid: pid.into(),
         }
     }
@@ -213,4 +215,34 @@ fn the_nodes_end_when_their_parent_is_killed() {
     let mesh = Mesh::start(2);
     kill("-KILL", &mesh.dev.pid());
     mesh.wait_for_end();
+}
+
+#[test]
+fn a_node_says_where_it_is_and_ends_well_when_told_to() {
+    for signal in ["-INT", "-TERM"] {
+        let mut node = Program::start(&["node", "--name", "alone", "--port", "0"]);
+        let ready = node.stdout().next().expect("a line").expect("text");
+        let words: Vec<&str> = ready.split(' ').collect();
+        assert_eq!(words[..2], ["ready", "name=alone"], "{ready}");
+        for (word, name) in words[2..].iter().zip(["client=", "gossip=", "link="]) {
+            let address = word.strip_prefix(name).expect("in this order");
+            TcpStream::connect(address).expect("it listens");
+        }
+        kill(signal, &node.pid());
+        assert_eq!(node.wait(), Some(0));
+    }
+}
+
+#[test]
+fn a_second_process_with_the_same_name_is_refused_with_the_remedy() {
+    let mesh = Mesh::start(1);
+    let seed = mesh.nodes[0].gossip.as_str();
+    let second = run(&["node", "--name", "node1", "--port", "0", "--seed", seed]);
+    assert_eq!(second.code, Some(2));
+    assert_eq!(second.stdout, "");
+    assert!(
+        second.stderr.contains("another --name"),
+        "{}",
+        second.stderr
+    );
 }
