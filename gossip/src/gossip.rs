@@ -178,6 +178,9 @@ impl Gossip {
             self.leave_due();
             return;
         }
+        if self.twin.has_lost() {
+            return;
+        }
         self.join_due();
         self.tick_due();
         self.probes_due();
@@ -311,6 +314,9 @@ impl Gossip {
     fn due(&self) -> Duration {
         if let Some(leave) = &self.leave {
             return leave.deadline();
+        }
+        if self.twin.has_lost() {
+            return Duration::MAX;
         }
         let deadlines = [
             self.join_deadline(),

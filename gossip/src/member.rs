@@ -18,7 +18,7 @@ pub(crate) const MAX_NAME: usize = 64;
 /// Longest `host:port`: a DNS name has at most 253 bytes, brackets and port need 8.
 pub(crate) const MAX_ADDRESS: usize = 261;
 /// Incarnations and epochs beyond these are not made by any clock or any number of refutations.
-const MAX_INCARNATION: u64 = 1 << 48;
+pub(crate) const MAX_INCARNATION: u64 = 1 << 48;
 const MAX_EPOCH: u64 = 1 << 56;
 
 /// What is held of a node, in the order in which one claim beats another of the same incarnation.

@@ -2,7 +2,7 @@
 
 use super::Gossip;
 use crate::id::NodeId;
-use crate::member::{Member, State};
+use crate::member::{MAX_INCARNATION, Member, State};
 use crate::output::{Event, Output};
 use crate::table::{Before, Merge};
 
@@ -30,6 +30,11 @@ impl Gossip {
         let mut record = self.me().clone();
         record.incarnation += 1;
         change(&mut record);
+        if record.incarnation > MAX_INCARNATION {
+            // Only a damaged claim is so high. The next epoch is above every incarnation.
+            record.epoch += 1;
+            record.incarnation = 0;
+        }
         if let Merge::Changed(before) = self.table.merge(&record, self.now, &self.config) {
             self.after_change(record.id, Some(before), &record);
         }

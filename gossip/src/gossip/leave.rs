@@ -1,6 +1,7 @@
 //! Saying goodbye: the record becomes Left, and a few members confirm that they pass it on.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Gossip;
@@ -76,6 +77,7 @@ impl Gossip {
                 }
             }
             Body::Ping { .. } => self.say_goodbye(header.from),
+            Body::Leave => self.emit(&header.address, Body::LeaveAck, Vec::new()),
             _ => {}
         }
     }

@@ -122,12 +122,12 @@ impl Gossip {
             .get(&seq)
             .is_some_and(|probe| probe.target == from)
         {
-            if let Some(probe) = self.probes.waiting.remove(&seq) {
-                let rtt = self.now.saturating_sub(probe.sent);
-                if let Some(entry) = self.table.get_mut(from) {
-                    entry.rtt.sample(rtt);
-                }
-                self.health.better();
+            let probe = self.probes.waiting.remove(&seq);
+            self.health.better();
+            // After a second ping nobody knows which of the two was answered (Karn's rule).
+            let once = probe.filter(|probe| probe.direct_until.is_some());
+            if let (Some(probe), Some(entry)) = (once, self.table.get_mut(from)) {
+                entry.rtt.sample(self.now.saturating_sub(probe.sent));
             }
         } else {
             self.relay_answered(from, seq, Outcome::Ack);
@@ -253,13 +253,14 @@ impl Gossip {
         let Some(probe) = self.probes.waiting.get_mut(&seq) else {
             return;
         };
-        probe.direct_until = None;
-        let (target, nonce) = (probe.target, probe.nonce);
-        if !probe.urgent {
-            self.ask_helpers(seq);
+        let (target, nonce, urgent) = (probe.target, probe.nonce, probe.urgent);
+        if probe.direct_until.take().is_some() {
+            if !urgent {
+                self.ask_helpers(seq);
+            }
+            // Once more directly: on a bad path that is worth as much as a helper.
+            self.send_member(target, Body::Ping { seq, target, nonce });
         }
-        // Once more directly: on a bad path that is worth as much as a helper.
-        self.send_member(target, Body::Ping { seq, target, nonce });
         self.consider_refusals(target);
     }
 

@@ -128,9 +128,10 @@ impl Gossip {
             return Vec::new();
         }
         let mut room = bytes;
-        let mut records = Vec::new();
+        let (mut records, mut forgotten) = (Vec::new(), Vec::new());
         for id in self.rumors.waiting() {
             let Some(entry) = self.table.get(id) else {
+                forgotten.push(id);
                 continue;
             };
             let Some(left) = room.checked_sub(entry.member.size_bound()) else {
@@ -139,6 +140,7 @@ impl Gossip {
             room = left;
             records.push(entry.aged(self.now));
         }
+        forgotten.into_iter().for_each(|id| self.rumors.remove(id));
         let limit = self.retransmit_limit();
         records
             .iter()

@@ -260,6 +260,33 @@ fn another_process_at_a_members_address_is_not_taken_for_the_member() {
     net.start_as("other", &host(3), epoch, &["10.0.0.0:1"]);
     net.run_until(secs(3), |net| net.agree(4));
     assert!((0..3).all(|i| net.node(i).state_of("n3") == Some(State::Dead)));
+    let pings: u64 = (0..3)
+        .map(|i| net.node(i).machine.stats().sent_of(Kind::Ping))
+        .sum();
+    assert!(
+        pings < 200,
+        "{pings} pings: every wrong answer led to another question"
+    );
+}
+
+#[test]
+fn a_claim_with_the_highest_incarnation_is_refuted_too() {
+    let mut net = Network::started(20, 3);
+    let mut claim = net.node(2).record_of("n2").unwrap();
+    claim.incarnation = 1 << 48;
+    claim.state = State::Dead;
+    assert_eq!(claim.check(), Ok(()));
+    net.with(0, |machine, now| machine.handle_card(claim, now));
+    net.run_until(secs(5), |net| {
+        let alive = |node: &Node| node.state_of("n2") == Some(State::Alive);
+        net.nodes.values().all(alive) && net.agree(3)
+    });
+    let malformed: u64 = net
+        .nodes
+        .values()
+        .map(|node| node.machine.stats().malformed)
+        .sum();
+    assert_eq!(malformed, 0);
 }
 
 #[test]

@@ -314,3 +314,12 @@ fn a_seed_that_restarts_without_seeds_of_its_own_is_found_by_the_others() {
         assert!(!net.node(1).saw(|event| matches!(event, Event::Died { .. })));
     }
 }
+
+#[test]
+fn nodes_that_leave_together_confirm_one_another() {
+    let mut net = Network::started(19, 4);
+    net.with(0, |machine, now| machine.leave(now));
+    net.with(1, |machine, now| machine.leave(now));
+    let took = net.run_until(secs(1), |net| net.node(0).departed && net.node(1).departed);
+    assert!(took < ms(50), "{took:?}");
+}
