@@ -246,6 +246,7 @@ mod tests {
     fn throughput(path: Path, seconds: f64) -> Throughputs {
         let run = Throughput {
             messages: 1000,
+            received: 1000,
             seconds,
             megabytes_per_second: 1.0,
             lost: 0,

@@ -21,6 +21,8 @@ const WINDOW_PAUSE: Duration = Duration::from_micros(100);
 pub(super) struct Throughput {
     /// Messages that were sent, each to every subscriber.
     pub(super) messages: u64,
+    /// Messages that the subscriber to which fewest came received.
+    pub(super) received: u64,
     /// From the first send to the last receive.
     pub(super) seconds: f64,
     /// What one subscriber received, in payload bytes / 10⁶ a second.
@@ -31,7 +33,7 @@ pub(super) struct Throughput {
 
 impl Throughput {
     pub(super) fn messages_per_second(&self) -> f64 {
-        self.messages as f64 / self.seconds
+        self.received as f64 / self.seconds
     }
 }
 
@@ -73,10 +75,16 @@ pub(super) fn run(plan: &Plan, count: u64) -> Result<Throughput> {
         .saturating_duration_since(first)
         .as_secs_f64()
         .max(f64::MIN_POSITIVE);
+    let slowest = received
+        .iter()
+        .map(|(received, _)| *received)
+        .min()
+        .unwrap_or(0);
     Ok(Throughput {
         messages: count,
+        received: slowest,
         seconds,
-        megabytes_per_second: count as f64 * plan.size as f64 / seconds / 1e6,
+        megabytes_per_second: slowest as f64 * plan.size as f64 / seconds / 1e6,
         lost: received
             .iter()
             .map(|(received, _)| count.saturating_sub(*received))
@@ -226,8 +234,20 @@ mod tests {
             timeout: Duration::from_secs(10),
         };
         let result = run(&plan, 10_000).expect("a run");
-        assert_eq!((result.messages, result.lost), (10_000, 0));
+        assert_eq!((result.received, result.lost), (10_000, 0));
         assert!(result.messages_per_second() > 0.0);
+    }
+
+    #[test]
+    fn what_was_lost_does_not_count_as_speed() {
+        let half = Throughput {
+            messages: 1000,
+            received: 500,
+            seconds: 2.0,
+            megabytes_per_second: 0.0,
+            lost: 500,
+        };
+        assert_eq!(half.messages_per_second(), 250.0);
     }
 
     #[test]
