@@ -171,8 +171,11 @@ impl Router {
             bytes: Bytes::from(bytes),
             messages: 1,
         };
-        if self.clients.push(client, segment, &mut self.stats, now) == Asked::Wake {
-            self.outputs.push_back(Output::Client(client));
+        match self.clients.push(client, segment, &mut self.stats, now) {
+            // Word of a subscription holds no publisher back.
+            Asked::Nothing | Asked::Hold => {}
+            Asked::Wake => self.outputs.push_back(Output::Client(client)),
+            Asked::Close => self.outputs.push_back(Output::CloseClient(client)),
         }
     }
 }
