@@ -82,7 +82,8 @@ impl Clients {
         self.clients.insert(id, client);
     }
 
-    /// Forgets a client; what waited for it is dropped. Its prefixes are returned.
+    /// Forgets a client; what waited for it is dropped. Its prefixes are returned,
+    /// sorted.
     pub(crate) fn close(&mut self, id: ClientId, stats: &mut Stats) -> Vec<Vec<u8>> {
         let Some(client) = self.clients.remove(&id) else {
             return Vec::new();
@@ -91,7 +92,9 @@ impl Clients {
         for prefix in client.subscriptions.keys() {
             self.index.remove(prefix, id.0);
         }
-        client.subscriptions.into_keys().collect()
+        let mut prefixes: Vec<_> = client.subscriptions.into_keys().collect();
+        prefixes.sort_unstable();
+        prefixes
     }
 
     pub(crate) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {

@@ -1,6 +1,6 @@
 //! What the core does when links come and go, with what arrives over them, and with time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -399,7 +399,7 @@ impl Router {
     }
 
     fn say_holding(&mut self) {
-        let held: Vec<Slot> = self.withheld.keys().map(|(from, _, _)| *from).collect();
+        let held: BTreeSet<Slot> = self.withheld.keys().map(|(from, _, _)| *from).collect();
         for slot in held.into_iter().filter(|slot| *slot != SELF) {
             let Some(peer) = self.peers.get(slot) else {
                 continue;
