@@ -174,7 +174,10 @@ impl<'a> Link<'a> {
             tokio::select! {
                 ready = self.pipe.ready(!held) => {
                     let ready = ready?;
-                    if !held && (ready.is_readable() || ready.is_read_closed()) {
+                    // A link that was replaced has nothing more to say: what it still brings is
+                    // older than what the new one has begun with.
+                    let replaced = handle.closing.get();
+                    if !held && !replaced && (ready.is_readable() || ready.is_read_closed()) {
                         self.read(peer, side).await?;
                     }
                 }
