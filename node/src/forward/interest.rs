@@ -93,6 +93,12 @@ impl Interest {
         self.waiting.retain(|waiting| waiting.client != client);
     }
 
+    /// A connection has given a prefix up. If it takes it again, only that is to be told.
+    pub(crate) fn forget_prefix(&mut self, client: ClientId, prefix: &[u8]) {
+        self.waiting
+            .retain(|waiting| waiting.client != client || *waiting.prefix != *prefix);
+    }
+
     /// Whether every member knows of the prefix.
     pub(crate) fn is_ready(&self, prefix: &[u8]) -> bool {
         self.prefixes
@@ -157,5 +163,16 @@ mod tests {
         assert_eq!(ready.len(), 1);
         assert!(interest.is_ready(b"a") && !interest.is_ready(b"b"));
         assert_eq!(interest.acked(2).len(), 1);
+    }
+
+    #[test]
+    fn a_prefix_that_was_given_up_and_taken_again_is_ready_when_the_second_time_is_acked() {
+        let mut interest = Interest::default();
+        interest.hold(b"a", CLIENT, Time::ZERO);
+        interest.forget_prefix(CLIENT, b"a");
+        interest.release(b"a");
+        interest.hold(b"a", CLIENT, Time::ZERO);
+        assert!(interest.acked(1).is_empty());
+        assert_eq!(interest.acked(3).len(), 1);
     }
 }

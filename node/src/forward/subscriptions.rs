@@ -83,6 +83,7 @@ impl Router {
         state.subscriptions.remove(prefix);
         state.prefix_bytes -= prefix.len();
         self.clients.index.remove(prefix, client.0);
+        self.interest.forget_prefix(client, prefix);
         self.release_prefix(prefix);
     }
 
