@@ -228,16 +228,32 @@ impl Router {
             .change_interest(slot, snapshot, changes, &mut self.nodes);
         let peer = self.peers.get_mut(slot);
         peer.interest = Some(version);
-        if !peer.has_replies() {
-            self.outputs.push_back(Output::Accepted(peer.instance));
-        }
-        peer.interest_ack = Some(version);
         if peer.is_here() {
             self.peers.index_interest(slot, &mut self.nodes);
+            self.ack_interest(slot);
         }
         if snapshot {
             self.release_held(now);
         }
+    }
+
+    /// A peer is held alive: its prefixes count from now on, and it is told so. While nobody here
+    /// knew of it they did not, and its clients must not be told that they do.
+    pub(super) fn take_up_interest(&mut self, slot: Slot) {
+        if self.peers.index_interest(slot, &mut self.nodes) {
+            self.ack_interest(slot);
+        }
+    }
+
+    fn ack_interest(&mut self, slot: Slot) {
+        let peer = self.peers.get_mut(slot);
+        if !peer.accepted || peer.interest.is_none() {
+            return;
+        }
+        if !peer.has_replies() {
+            self.outputs.push_back(Output::Accepted(peer.instance));
+        }
+        peer.interest_ack = peer.interest;
     }
 
     /// Takes up links whose records waited for interest that is now known, or for nodes that

@@ -182,14 +182,16 @@ impl Peers {
         })
     }
 
-    /// Makes a peer's prefixes count for matching.
-    pub(crate) fn index_interest(&mut self, slot: Slot, index: &mut PrefixIndex) {
+    /// Makes a peer's prefixes count for matching. `false` if they did.
+    pub(crate) fn index_interest(&mut self, slot: Slot, index: &mut PrefixIndex) -> bool {
         let peer = self.get_mut(slot);
-        if !std::mem::replace(&mut peer.indexed, true) {
-            for prefix in &peer.prefixes {
-                index.insert(prefix, slot);
-            }
+        if std::mem::replace(&mut peer.indexed, true) {
+            return false;
         }
+        for prefix in &peer.prefixes {
+            index.insert(prefix, slot);
+        }
+        true
     }
 
     /// The opposite.

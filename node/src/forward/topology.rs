@@ -118,7 +118,7 @@ impl Router {
     pub(super) fn review_peer(&mut self, slot: u32, now: Time) {
         let peer = self.peers.get_mut(slot);
         if peer.is_here() {
-            self.peers.index_interest(slot, &mut self.nodes);
+            self.take_up_interest(slot);
             return;
         }
         self.peers.unindex_interest(slot, &mut self.nodes);
@@ -151,7 +151,7 @@ impl Router {
                 peer.card = card.clone();
                 peer.learned_at = Some(now);
                 self.outputs.push_back(Output::Learned(card));
-                self.peers.index_interest(slot, &mut self.nodes);
+                self.take_up_interest(slot);
             }
             if self.peers.get_mut(slot).interest.is_none() {
                 awaited.push(instance);
