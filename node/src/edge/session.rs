@@ -160,6 +160,9 @@ impl Session<'_> {
                     self.take(data)?;
                 }
             }
+            if self.pipe.is_drained() {
+                return Ok(());
+            }
             if self.is_publisher && !self.hub.input(|router, _| router.may_read(self.id)) {
                 return Ok(());
             }

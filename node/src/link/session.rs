@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +22,13 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 /// A link on which nothing was heard for so long is dead. Longer than membership needs to find a
 /// dead host: this is for a connection that died between two living ones.
 const SILENCE: Duration = Duration::from_secs(4);
+
+/// Replies wait for each other this long: an ack for every message of a slow stream would cost two
+/// nodes a wake-up each. Only the publisher's budget waits for them.
+const REPLY_DELAY: Duration = Duration::from_millis(1);
+
+/// With so many bytes taken since the last reply it goes at once.
+const REPLY_BYTES: usize = 128 << 10;
 
 /// Reads of one link before the others have their turn.
 const READS_PER_TURN: usize = 4;
@@ -53,6 +61,8 @@ pub(super) struct Link<'a> {
     limits: FrameLimits,
     scanned: Scanned,
     heard: Instant,
+    /// Bytes taken since the last reply.
+    unreplied: usize,
 }
 
 impl<'a> Link<'a> {
@@ -67,6 +77,7 @@ impl<'a> Link<'a> {
             },
             scanned: Scanned::default(),
             heard: Instant::now(),
+            unreplied: 0,
         }
     }
 
@@ -163,12 +174,17 @@ impl<'a> Link<'a> {
         // What came right behind the hello.
         self.hand_over(peer, side)?;
         let mut ping = tokio::time::interval(PING_EVERY);
+        let mut reply = pin!(tokio::time::sleep(REPLY_DELAY));
+        let mut reply_waits = side == Side::Accepted;
         loop {
             let held = self
                 .hub
                 .look(|router| side == Side::Accepted && router.is_held(peer));
-            self.fill(peer, side);
-            if self.pipe.write()? && self.pipe.has_room() && self.fill(peer, side) {
+            let fill = side == Side::Dialed || self.unreplied >= REPLY_BYTES;
+            if fill {
+                self.fill(peer, side);
+            }
+            if self.pipe.write()? && fill && self.pipe.has_room() && self.fill(peer, side) {
                 continue;
             }
             tokio::select! {
@@ -181,7 +197,16 @@ impl<'a> Link<'a> {
                         self.read(peer, side).await?;
                     }
                 }
-                () = handle.wake.notified() => {}
+                () = handle.wake.notified() => {
+                    if side == Side::Accepted && !reply_waits {
+                        reply.as_mut().reset(Instant::now() + REPLY_DELAY);
+                        reply_waits = true;
+                    }
+                }
+                () = &mut reply, if reply_waits => {
+                    reply_waits = false;
+                    self.fill(peer, side);
+                }
                 _ = ping.tick() => self.keep_alive(held)?,
             }
             if handle.closing.get() {
@@ -192,6 +217,7 @@ impl<'a> Link<'a> {
 
     fn fill(&mut self, peer: Instance, side: Side) -> bool {
         let mut any = false;
+        self.unreplied = 0;
         while self.pipe.has_room() {
             let message = self.hub.input(|router, _| match side {
                 Side::Dialed => router.take_message(peer),
@@ -213,9 +239,13 @@ impl<'a> Link<'a> {
                 Read::More => self.heard = Instant::now(),
                 Read::Data(data) => {
                     self.heard = Instant::now();
+                    self.unreplied += data.len();
                     self.scan(data)?;
                     self.hand_over(peer, side)?;
                 }
+            }
+            if self.pipe.is_drained() {
+                return Ok(());
             }
         }
         tokio::task::yield_now().await;

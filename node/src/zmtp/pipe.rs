@@ -42,6 +42,8 @@ pub(crate) struct Pipe {
     partial: BytesMut,
     /// Bytes that `partial` must hold before it is worth a look.
     need: usize,
+    /// The last read took all that had arrived: another one now would find nothing.
+    drained: bool,
     out: VecDeque<Bytes>,
     out_bytes: usize,
 }
@@ -75,6 +77,7 @@ impl Pipe {
             stream,
             partial,
             need: 0,
+            drained: false,
             out,
             out_bytes: 0,
         }
@@ -108,13 +111,26 @@ impl Pipe {
         }
     }
 
+    /// Whether there is nothing to read until the socket says so: the last read left room in its
+    /// buffer. Spares the system call that would only say the same.
+    pub(crate) fn is_drained(&self) -> bool {
+        if self.drained {
+            let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            // Forgets the readiness that the read has used up. What arrived since sets it anew.
+            let _ = self.stream.try_io(Interest::READABLE, nothing);
+        }
+        self.drained
+    }
+
     fn read_into(&mut self, arena: &mut Arena) -> io::Result<Option<BytesMut>> {
         let spare = &mut arena.spare;
         if spare.capacity() < self.partial.len() + READ_BYTES {
             *spare = BytesMut::with_capacity(ARENA_BYTES);
         }
         spare.extend_from_slice(&self.partial);
+        let room = spare.capacity() - spare.len();
         let read = self.stream.try_read_buf(spare);
+        self.drained = matches!(read, Ok(count) if count < room);
         match read {
             Ok(0) | Err(_) => {
                 spare.clear();
@@ -133,7 +149,10 @@ impl Pipe {
         if self.partial.capacity() == self.partial.len() {
             self.partial.reserve(missing.min(ahead).max(READ_BYTES));
         }
-        if self.stream.try_read_buf(&mut self.partial)? == 0 {
+        let room = self.partial.capacity() - self.partial.len();
+        let count = self.stream.try_read_buf(&mut self.partial)?;
+        self.drained = count < room;
+        if count == 0 {
             return Ok(Some(BytesMut::new()));
         }
         let enough = self.partial.len() >= self.need;
