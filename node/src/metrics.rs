@@ -58,18 +58,7 @@ impl Metrics {
     pub(crate) fn new(version: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let r = &registry;
-        #[cfg(target_os = "linux")]
-        {
-            use prometheus::process_collector::ProcessCollector;
-            r.register(Box::new(ProcessCollector::for_self()))?;
-        }
-        let build = gauges(
-            r,
-            "zmesh_build_info",
-            "Always 1; the label says what runs.",
-            "version",
-        )?;
-        build.with_label_values(&[version]).set(1);
+        register_process(r, version)?;
         let ready_opts = HistogramOpts::new(
             "zmesh_subscription_ready_seconds",
             "Time from a subscription until every member has acknowledged it.",
@@ -288,6 +277,23 @@ fn register<C: Collector + Clone + 'static>(
 
 fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
     register(r, IntCounter::new(name, help)?)
+}
+
+/// What the process is, and on Linux what it uses.
+fn register_process(registry: &Registry, version: &str) -> Result<(), prometheus::Error> {
+    #[cfg(target_os = "linux")]
+    {
+        use prometheus::process_collector::ProcessCollector;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+    }
+    let build = gauges(
+        registry,
+        "zmesh_build_info",
+        "Always 1; the label says what runs.",
+        "version",
+    )?;
+    build.with_label_values(&[version]).set(1);
+    Ok(())
 }
 
 fn counters(

@@ -220,18 +220,7 @@ fn spawn_control(
     let (phase, phases) = watch::channel(Phase::Joining);
     let phase = Arc::new(phase);
     let (views, view) = watch::channel(Arc::new(View::empty(gossip.watch().borrow().clone())));
-    let parts = Parts {
-        me: Me {
-            instance: Instance(me.nonce),
-            id: me.id.0,
-            name: config.name.clone(),
-            cluster: config.cluster.clone(),
-        },
-        metrics: metrics.clone(),
-        gossip: gossip.commands(),
-        http,
-        phase: phases.clone(),
-    };
+    let parts = parts(&config, &gossip, metrics.clone(), http, phases.clone());
     let (name, cluster) = (config.name.clone(), config.cluster.clone());
     let data = DataThread::start(
         data::Settings {
@@ -278,6 +267,29 @@ fn spawn_control(
             status.set(|status| status.ended = Some(ended));
         })?;
     Ok(thread)
+}
+
+/// What the data thread needs of the others.
+fn parts(
+    config: &Config,
+    gossip: &Gossip,
+    metrics: Metrics,
+    http: mpsc::Sender<std::net::TcpStream>,
+    phase: watch::Receiver<Phase>,
+) -> Parts {
+    let me = gossip.me();
+    Parts {
+        me: Me {
+            instance: Instance(me.nonce),
+            id: me.id.0,
+            name: config.name.clone(),
+            cluster: config.cluster.clone(),
+        },
+        metrics,
+        gossip: gossip.commands(),
+        http,
+        phase,
+    }
 }
 
 /// Waits for whatever ends the node.
