@@ -24,8 +24,8 @@ lint: ## Check the format, and clippy with warnings as errors
 # libzmq is compiled once.
 test: setup lint ## Run everything that CI runs
 	$(CARGO) build --locked -p zmesh
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 live: setup ## Run only the tests with real processes and real ZeroMQ clients
 	$(CARGO) build --locked -p zmesh
-	$(CARGO) test --locked -p chaos-tests
+	$(CARGO) test --locked -p chaos-tests --no-fail-fast
