@@ -117,6 +117,8 @@ fn loss_in_one_direction_between_two_nodes_is_bridged_by_helpers() {
     net.cut(|from, to, _| from == host(0) && to == host(1));
     net.run(secs(60));
     assert!(nobody_died(&net) && net.agree(5), "{}", net.describe());
+    assert_eq!(net.node(0).machine.stats().suspicions, 0);
+    assert!(net.node(0).machine.stats().probes_indirect > 0);
 }
 
 #[test]
@@ -146,6 +148,63 @@ fn a_process_that_stood_still_declares_nobody_dead() {
         assert!(!node.saw(|event| matches!(event, Event::Died { .. } | Event::Suspected { .. })));
         net.run_until(secs(10), |net| net.agree(5));
     }
+}
+
+#[test]
+fn a_question_asked_before_a_stall_is_not_held_against_the_one_asked() {
+    let mut net = Network::started(7, 5);
+    let pings = |net: &Network| net.node(2).machine.stats().sent_of(Kind::Ping);
+    let before = pings(&net);
+    net.run_until(secs(1), |net| pings(net) > before);
+    net.freeze(2, secs(2));
+    net.cut(|_, to, body| to == host(2) && matches!(body, Body::Ack { .. }));
+    net.run(secs(2) - ms(1));
+    net.heal();
+    net.run(secs(3));
+    assert!(
+        net.node(2)
+            .saw(|event| matches!(event, Event::Stalled { .. }))
+    );
+    assert!(
+        !net.node(2)
+            .saw(|event| matches!(event, Event::Suspected { .. }))
+    );
+}
+
+#[test]
+fn a_healthy_helper_that_gets_no_answer_is_an_accuser() {
+    let mut net = Network::started(21, 3);
+    net.run(secs(2));
+    net.vanish(2);
+    let suspected = |node: &Node| node.state_of("n2") == Some(State::Suspect);
+    net.run_until(secs(3), |net| net.nodes.values().any(suspected));
+    let accuser = net.nodes.values().find(|node| suspected(node)).unwrap();
+    assert_eq!(accuser.record_of("n2").unwrap().accusers.len(), 2);
+}
+
+#[test]
+fn many_silent_at_once_are_taken_for_a_partition_and_given_time() {
+    let mut net = Network::started(22, 10);
+    net.run(secs(2));
+    (6..10).for_each(|i| net.vanish(i));
+    net.run(secs(5));
+    assert!(nobody_died(&net));
+    net.run_until(secs(10), |net| net.agree(6));
+}
+
+#[test]
+fn a_call_alone_brings_a_node_back_that_is_held_dead() {
+    let mut net = Network::started(23, 5);
+    net.cut(|from, to, _| (from == host(4)) != (to == host(4)));
+    net.run_until(secs(40), |net| {
+        net.node(4).view.len() == 1 && net.node(0).view.len() == 4
+    });
+    net.run(secs(30));
+    net.cut(|_, _, body| {
+        use Body::{Accuse, Join, SyncReq, SyncRes};
+        matches!(body, Accuse | Join { .. } | SyncReq { .. } | SyncRes { .. })
+    });
+    net.run_until(secs(130), |net| net.agree(5));
 }
 
 #[test]
@@ -249,6 +308,23 @@ fn a_rumor_that_everybody_missed_is_mended_by_the_digests() {
         .map(|node| node.machine.stats().syncs)
         .sum();
     assert!(synced > syncs);
+}
+
+#[test]
+fn a_sync_mends_the_table_of_the_one_who_is_asked_too() {
+    let mut net = Network::started(24, 2);
+    net.run(secs(5));
+    net.cut(|from, _, _| from == host(0));
+    let mut stranger = net.node(1).record_of("n1").unwrap();
+    stranger.name = "ghost".into();
+    stranger.id = zmesh_gossip::NodeId::new("test", "ghost");
+    stranger.state = State::Left;
+    net.with(0, |machine, now| machine.handle_card(stranger, now));
+    net.run(ms(950));
+    net.cut(|from, _, body| from == host(1) && matches!(body, Body::SyncReq { .. }));
+    net.run_until(secs(5), |net| {
+        net.node(1).state_of("ghost") == Some(State::Left)
+    });
 }
 
 #[test]
