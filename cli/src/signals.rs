@@ -1,6 +1,11 @@
 //! Ctrl-C and the wish of a service manager that the process ends.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
+
+/// A signal so soon after the first is no second wish.
+const SAME_WISH: Duration = Duration::from_millis(200);
 
 /// Calls `stop` in a thread of its own at the first signal; a second one ends the process.
 pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -14,7 +19,11 @@ pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static) -> Result<()> {
         .spawn(move || {
             runtime.block_on(signals.next());
             stop();
-            runtime.block_on(signals.next());
+            runtime.block_on(async {
+                // `timeout` sends one wish twice, to the process and to its group.
+                let _ = tokio::time::timeout(SAME_WISH, signals.next()).await;
+                signals.next().await;
+            });
             eprintln!("stopped by a second signal before all was put away");
             std::process::exit(2);
         })

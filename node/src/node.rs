@@ -110,6 +110,7 @@ pub fn start(config: Config) -> Result<Node, StartError> {
         client: client.clone(),
         link: link.clone(),
     })?;
+    tell_open_to(&config);
     let address = gossip.address().to_string();
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
     let status = Arc::new(Latch::default());
@@ -328,6 +329,18 @@ async fn hand_over(shared: &Shared) {
 async fn tell_ready(mut phase: watch::Receiver<Phase>, status: Arc<Latch>) {
     if phase.wait_for(|phase| *phase == Phase::Ready).await.is_ok() {
         status.set(|status| status.ready = true);
+    }
+}
+
+/// Nobody should be surprised by who can reach the node.
+fn tell_open_to(config: &Config) {
+    if config.bind.is_loopback() {
+        tracing::info!(bind = %config.bind, "open to this machine only");
+    } else {
+        tracing::warn!(
+            bind = %config.bind,
+            "open to everyone who can reach this address, without encryption or password"
+        );
     }
 }
 

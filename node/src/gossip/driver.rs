@@ -206,7 +206,11 @@ impl Driver {
                     self.publish_soon(Duration::ZERO);
                 }
                 Output::Joined { alone } => {
-                    tracing::info!(alone, "joined");
+                    if alone {
+                        tracing::info!("alone until others come; seeds are tried for ever");
+                    } else {
+                        tracing::info!("joined");
+                    }
                     self.joined = true;
                     self.publish_soon(Duration::ZERO);
                 }
