@@ -3,3 +3,4 @@
 mod faults;
 mod joining;
 mod network;
+mod records;
