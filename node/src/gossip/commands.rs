@@ -16,6 +16,7 @@ const COMMANDS: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Command {
     Refused(String),
+    Reset(String),
     Card(Box<Member>),
     Resolved(String, Vec<SocketAddr>),
     Checked {
@@ -85,6 +86,11 @@ impl GossipCommands {
     /// A connection to this `host:port` of a member was refused.
     pub(crate) fn refused(&self, address: String) {
         self.send(Command::Refused(address));
+    }
+
+    /// An established connection to this `host:port` of a member broke.
+    pub(crate) fn reset(&self, address: String) {
+        self.send(Command::Reset(address));
     }
 
     /// A member was learned of over a link.

@@ -141,6 +141,7 @@ impl Driver {
         let now = self.now();
         match command {
             Command::Refused(address) => self.machine.handle_refused(&address, now),
+            Command::Reset(address) => self.machine.handle_reset(&address, now),
             Command::Card(member) => self.machine.handle_card(*member, now),
             Command::Resolved(name, addresses) => {
                 self.peers.resolved(&name, &addresses, now);

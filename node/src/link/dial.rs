@@ -40,9 +40,7 @@ pub(crate) async fn dial(hub: Rc<Hub>, target: Target) {
             Ok(Err(error)) => error,
             Err(_) => LinkError::Io(std::io::ErrorKind::TimedOut.into()),
         };
-        if is_refusal(&error) {
-            hub.gossip.refused(target.address.clone());
-        }
+        tell_membership(&hub, &target, &error);
         if !std::mem::replace(&mut told, true) {
             tracing::info!(
                 peer = target.name, address = target.address, %error, "link down, trying again"
@@ -53,18 +51,18 @@ pub(crate) async fn dial(hub: Rc<Hub>, target: Target) {
     }
 }
 
-/// Whether the process at the other end seems to have gone: membership looks at once.
-fn is_refusal(error: &LinkError) -> bool {
+/// Where the process at the other end seems to have gone, membership looks at once.
+fn tell_membership(hub: &Hub, target: &Target, error: &LinkError) {
     use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
-    match error {
-        LinkError::Closed => true,
-        LinkError::Io(error) => {
-            matches!(
-                error.kind(),
-                ConnectionRefused | ConnectionReset | BrokenPipe
-            )
-        }
-        _ => false,
+    let kind = match error {
+        LinkError::Closed => ConnectionReset,
+        LinkError::Io(error) => error.kind(),
+        _ => return,
+    };
+    match kind {
+        ConnectionRefused => hub.gossip.refused(target.address.clone()),
+        ConnectionReset | BrokenPipe => hub.gossip.reset(target.address.clone()),
+        _ => {}
     }
 }
 
