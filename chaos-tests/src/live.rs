@@ -5,12 +5,17 @@
 
 pub mod client;
 pub mod http;
+pub mod language;
 pub mod mesh;
+pub mod options;
 pub mod process;
 pub mod raw;
 pub mod socket;
+pub mod token;
 pub mod wait;
 
-pub use client::{Client, Language};
+pub use client::Client;
+pub use language::Language;
 pub use mesh::Mesh;
-pub use process::{Node, Options};
+pub use options::Options;
+pub use process::Node;

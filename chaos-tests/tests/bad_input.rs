@@ -2,7 +2,7 @@
 //! else notices.
 
 use chaos_tests::live::raw::{Raw, frame, greeting, ready};
-use chaos_tests::live::{Client, Language, Mesh, Node, client, wait};
+use chaos_tests::live::{Client, Language, Mesh, Node, language, wait};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use zmesh_node::report;
@@ -323,7 +323,7 @@ fn two_thousand_silent_connections_are_closed_and_memory_stays_bounded() {
     for address in scene.ports() {
         let (host, port) = address.rsplit_once(':').unwrap();
         let before = scene.node().memory();
-        let mut crowd = Command::new(client::python())
+        let mut crowd = Command::new(language::python())
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/silent.py"))
             .args([host, port, "2000"])
             .stdout(Stdio::piped())

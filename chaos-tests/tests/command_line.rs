@@ -1,6 +1,6 @@
 //! The verbs of the program against a live mesh, as a script would use them.
 
-use chaos_tests::live::process::zmesh;
+use chaos_tests::live::options::zmesh;
 use chaos_tests::live::{Mesh, wait};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};

@@ -1,6 +1,6 @@
 //! The examples run as they are: every publisher reaches every subscriber through the mesh.
 
-use chaos_tests::live::client::{compile_c, examples, python};
+use chaos_tests::live::language::{compile_c, examples, python};
 use chaos_tests::live::{Mesh, wait};
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -3,20 +3,22 @@
 //! Two publishers at the first node send numbered messages on several topics without a break; a
 //! subscriber at the second node must see every number of every publisher once and in order.
 
+use chaos_tests::live::mesh::settle;
 use chaos_tests::live::socket::{publisher, receive_data, subscriber};
 use chaos_tests::live::wait::PATIENCE;
-use chaos_tests::live::{Mesh, Node};
+use chaos_tests::live::{Mesh, Node, wait};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+use zmesh_node::report;
 
 const TOPICS: u64 = 24;
 
 /// Messages a second of each publisher. Enough that some are on their way at any moment.
-const RATE: u64 = 4000;
+const RATE: u64 = 20_000;
 
 /// How many messages must have arrived before something happens, and again after it.
-const ENOUGH: u64 = 8000;
+const ENOUGH: u64 = 40_000;
 
 /// Runs traffic from the first node to the second while `change` happens to the mesh, and checks
 /// what arrives.
@@ -64,7 +66,7 @@ impl Drop for StopOnDrop<'_> {
 
 /// Waits for the counter; a counter that stands still for too long is a failure.
 fn wait_for(arrived: &AtomicU64, count: u64) {
-    chaos_tests::live::wait::until_true(&format!("{count} messages"), || {
+    wait::until_true(&format!("{count} messages"), || {
         arrived.load(Ordering::SeqCst) >= count
     });
 }
@@ -125,8 +127,35 @@ fn a_killed_owner_costs_clients_of_other_nodes_a_pause_and_nothing_else() {
         );
         mesh.nodes[2].kill();
         let rest = [&mesh.nodes[0], &mesh.nodes[1]];
-        chaos_tests::live::mesh::settle(&rest);
+        settle(&rest);
     });
+}
+
+#[test]
+fn the_topics_of_a_dead_owner_go_to_its_successor() {
+    let mut mesh = Mesh::start(3);
+    let ask = |mesh: &Mesh, topic: &str| {
+        let path = format!("/api/v1/owner?topic={topic}");
+        wait::until("the owner", || mesh.nodes[0].ask::<report::Owner>(&path))
+    };
+    let topics: Vec<String> = (0..300).map(|number| format!("t{number}")).collect();
+    let before: Vec<_> = topics.iter().map(|topic| ask(&mesh, topic)).collect();
+    mesh.nodes[2].kill();
+    settle(&[&mesh.nodes[0], &mesh.nodes[1]]);
+    let (mut orphans, mut followed) = (0, 0);
+    for (topic, before) in topics.iter().zip(&before) {
+        let owner = ask(&mesh, topic).owner;
+        if before.owner == "n3" {
+            orphans += 1;
+            followed += u32::from(owner == before.successors[0]);
+        } else {
+            assert_eq!(owner, before.owner, "{topic} had no reason to move");
+        }
+    }
+    assert!(
+        orphans > 50 && followed * 10 >= orphans * 9,
+        "{followed} of {orphans}"
+    );
 }
 
 #[test]
@@ -162,7 +191,7 @@ fn an_owner_that_stands_still_for_a_while_costs_nothing() {
     let mut mesh = Mesh::start(3);
     nothing_is_lost_while(&mut mesh, |mesh| {
         mesh.nodes[2].signal("STOP");
-        chaos_tests::live::mesh::settle(&[&mesh.nodes[0], &mesh.nodes[1]]);
+        settle(&[&mesh.nodes[0], &mesh.nodes[1]]);
         mesh.nodes[2].signal("CONT");
         mesh.settle();
     });
@@ -201,7 +230,7 @@ fn at_rest_everything_taken_was_delivered() {
         .map(|status| status.delivered_messages)
         .sum();
     assert_eq!(delivered - ready, 15_000);
-    chaos_tests::live::wait::until_true("nothing to be owed", || {
+    wait::until_true("nothing to be owed", || {
         mesh.nodes
             .iter()
             .all(|node| node.status().undone_bytes == 0)

@@ -1,7 +1,7 @@
 //! What publishers and subscribers in Python, Node.js and C see through a mesh of three nodes:
 //! what they would see if they were connected directly.
 
-use chaos_tests::live::client::tokens;
+use chaos_tests::live::token::tokens;
 use chaos_tests::live::{Client, Language, Mesh, wait};
 use zmesh_node::report;
 

@@ -1,11 +1,11 @@
 //! A ZeroMQ program in another language, driven over lines (see `clients/README.md`).
 
+use super::language::Language;
+use super::token::{SHORT, token, tokens};
 use super::wait::PATIENCE;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,20 +16,6 @@ pub const READY: &str = "$zmesh.ready";
 
 /// Messages that a test sends only to learn whether anything gets through.
 const PROBE: &str = "probe.";
-
-/// Longer frames are named by length and checksum, and sent from a file.
-const SHORT: usize = 256;
-
-/// What a client is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// pyzmq.
-    Python,
-    /// The npm package zeromq.
-    Node,
-    /// libzmq.
-    C,
-}
 
 /// A running client program. It is killed when this is dropped.
 pub struct Client {
@@ -43,20 +29,6 @@ pub struct Client {
     ready: Vec<String>,
     synced: usize,
     probes: usize,
-}
-
-/// A frame as clients print it.
-pub fn token(frame: &[u8]) -> String {
-    match frame.len() {
-        0 => "-".into(),
-        length if length > SHORT => format!("={length}:{:08x}", crc32(frame)),
-        _ => frame.iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
-}
-
-/// The frames of a message as clients print them.
-pub fn tokens<F: AsRef<[u8]>>(frames: &[F]) -> Vec<String> {
-    frames.iter().map(|frame| token(frame.as_ref())).collect()
 }
 
 impl Client {
@@ -262,123 +234,5 @@ impl Drop for Client {
         // An error only says that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-impl Language {
-    /// Each of them.
-    pub const ALL: [Self; 3] = [Self::Python, Self::Node, Self::C];
-
-    /// The command that runs the client program; compiles the one in C first.
-    fn command(self) -> Command {
-        match self {
-            Self::Python => {
-                let mut command = Command::new(python());
-                command.arg(clients().join("client.py"));
-                command
-            }
-            Self::Node => {
-                let mut command = Command::new("node");
-                command
-                    .arg(clients().join("client.js"))
-                    .env("NODE_PATH", node_modules());
-                command
-            }
-            Self::C => Command::new(c_client()),
-        }
-    }
-}
-
-/// The folder of the examples.
-pub fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
-}
-
-fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
-}
-
-/// A Python that has pyzmq.
-///
-/// # Panics
-/// If there is none.
-pub fn python() -> &'static str {
-    let has_zmq = |python: &&str| {
-        let quiet = Command::new(python)
-            .args(["-c", "import zmq"])
-            .stderr(Stdio::null())
-            .status();
-        quiet.is_ok_and(|status| status.success())
-    };
-    let found = ["python3", "/usr/bin/python3"].into_iter().find(has_zmq);
-    found.expect("no Python with pyzmq here: run `make setup`")
-}
-
-fn node_modules() -> PathBuf {
-    let modules = examples().join("node/node_modules");
-    assert!(
-        modules.join("zeromq").exists(),
-        "no zeromq for Node.js here: run `make setup`"
-    );
-    modules
-}
-
-/// The client in C, compiled once for this test.
-fn c_client() -> &'static Path {
-    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, program) = PROGRAM.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a place for the program");
-        let program = compile_c(&clients().join("client.c"), folder.path());
-        (folder, program)
-    });
-    program
-}
-
-/// Compiles a C program with libzmq into a folder.
-///
-/// # Panics
-/// If there is no compiler or no libzmq.
-pub fn compile_c(source: &Path, folder: &Path) -> PathBuf {
-    let program = folder.join(source.file_stem().expect("a source has a name"));
-    let compiler = Command::new("cc")
-        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
-        .arg(&program)
-        .arg(source)
-        .arg("-lzmq")
-        .status();
-    let compiled = compiler.is_ok_and(|status| status.success());
-    assert!(
-        compiled,
-        "{} does not compile: run `make setup`",
-        source.display()
-    );
-    program
-}
-
-/// The checksum of zlib and PNG, which every language has or has room for.
-fn crc32(bytes: &[u8]) -> u32 {
-    let table: Vec<u32> = (0..256)
-        .map(|index| {
-            (0..8).fold(index, |it, _| {
-                if it & 1 == 1 {
-                    0xedb8_8320 ^ (it >> 1)
-                } else {
-                    it >> 1
-                }
-            })
-        })
-        .collect();
-    !bytes.iter().fold(!0, |crc: u32, &byte| {
-        table[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_the_well_known_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 }

@@ -1,6 +1,7 @@
 //! A mesh of real processes.
 
-use super::process::{Node, Options};
+use super::options::Options;
+use super::process::Node;
 use super::wait;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,0 +1,107 @@
+//! The languages that client programs and examples are written in, and how to run them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// What a client is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// pyzmq.
+    Python,
+    /// The npm package zeromq.
+    Node,
+    /// libzmq.
+    C,
+}
+
+impl Language {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Python, Self::Node, Self::C];
+
+    /// The command that runs the client program; compiles the one in C first.
+    pub(super) fn command(self) -> Command {
+        match self {
+            Self::Python => {
+                let mut command = Command::new(python());
+                command.arg(clients().join("client.py"));
+                command
+            }
+            Self::Node => {
+                let mut command = Command::new("node");
+                command
+                    .arg(clients().join("client.js"))
+                    .env("NODE_PATH", node_modules());
+                command
+            }
+            Self::C => Command::new(c_client()),
+        }
+    }
+}
+
+/// The folder of the examples.
+pub fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+}
+
+/// A Python that has pyzmq.
+///
+/// # Panics
+/// If there is none.
+pub fn python() -> &'static str {
+    let has_zmq = |python: &&str| {
+        let quiet = Command::new(python)
+            .args(["-c", "import zmq"])
+            .stderr(Stdio::null())
+            .status();
+        quiet.is_ok_and(|status| status.success())
+    };
+    let found = ["python3", "/usr/bin/python3"].into_iter().find(has_zmq);
+    found.expect("no Python with pyzmq here: run `make setup`")
+}
+
+fn node_modules() -> PathBuf {
+    let modules = examples().join("node/node_modules");
+    assert!(
+        modules.join("zeromq").exists(),
+        "no zeromq for Node.js here: run `make setup`"
+    );
+    modules
+}
+
+/// The client in C, compiled once for this test.
+fn c_client() -> &'static Path {
+    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, program) = PROGRAM.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a place for the program");
+        let program = compile_c(&clients().join("client.c"), folder.path());
+        (folder, program)
+    });
+    program
+}
+
+/// Compiles a C program with libzmq into a folder.
+///
+/// # Panics
+/// If there is no compiler or no libzmq.
+pub fn compile_c(source: &Path, folder: &Path) -> PathBuf {
+    let program = folder.join(source.file_stem().expect("a source has a name"));
+    let compiler = Command::new("cc")
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&program)
+        .arg(source)
+        .arg("-lzmq")
+        .status();
+    let compiled = compiler.is_ok_and(|status| status.success());
+    assert!(
+        compiled,
+        "{} does not compile: run `make setup`",
+        source.display()
+    );
+    program
+}

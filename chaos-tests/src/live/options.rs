@@ -1,0 +1,99 @@
+//! The program under test, and what a node is started with.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--name`.
+    pub name: String,
+    /// `--cluster`.
+    pub cluster: String,
+    /// `--seed`, each.
+    pub seeds: Vec<String>,
+    /// `--bind`, and the host under which the test reaches it.
+    pub bind: String,
+    /// `--port`, `--gossip-port` and `--link-port`; 0 takes free ones.
+    pub ports: [u16; 3],
+    /// More flags.
+    pub flags: Vec<String>,
+}
+
+/// The program under test: built beside the test, or named by `ZMESH_PROGRAM`.
+///
+/// # Panics
+/// If it is not there.
+pub fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("ZMESH_PROGRAM") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let target = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("tests lie in target/*/deps");
+    let program = target.join(format!("zmesh{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        program.exists(),
+        "{} is missing: build it with `cargo build -p zmesh`, or run `make live`",
+        program.display()
+    );
+    program
+}
+
+/// A `zmesh` command without the variables of the test's own environment.
+pub fn zmesh() -> Command {
+    let mut command = Command::new(program());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ZMESH_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+impl Options {
+    /// A node of this name and cluster, on free ports, without seeds.
+    pub fn new(name: &str, cluster: &str) -> Self {
+        Self {
+            name: name.into(),
+            cluster: cluster.into(),
+            seeds: Vec::new(),
+            bind: "127.0.0.1".into(),
+            ports: [0; 3],
+            flags: Vec::new(),
+        }
+    }
+
+    /// The same with one more seed.
+    #[must_use]
+    pub fn seed(mut self, address: &str) -> Self {
+        self.seeds.push(address.into());
+        self
+    }
+
+    /// The same with more flags.
+    #[must_use]
+    pub fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| flag.to_string()));
+        self
+    }
+
+    pub(super) fn command(&self) -> Command {
+        let mut command = zmesh();
+        command.args(["node", "--name", &self.name, "--cluster", &self.cluster]);
+        command.args(["--bind", &self.bind]);
+        for (flag, port) in ["--port", "--gossip-port", "--link-port"]
+            .iter()
+            .zip(self.ports)
+        {
+            command.args([flag, port.to_string().as_str()]);
+        }
+        for seed in &self.seeds {
+            command.args(["--seed", seed]);
+        }
+        command.args(&self.flags);
+        command
+    }
+}
