@@ -221,7 +221,12 @@ fn every_metric_that_is_written_about_exists() {
         let base = ["_bucket", "_sum", "_count"]
             .iter()
             .find_map(|it| metric.strip_suffix(it));
-        if !declared.contains(&metric) && !base.is_some_and(|base| declared.contains(base)) {
+        // A paper may speak of a family by its beginning, as in `grep zmesh_messages`.
+        let family = format!("{metric}_");
+        let is_family =
+            place.ends_with(".md") && declared.iter().any(|name| name.starts_with(&family));
+        let exists = declared.contains(&metric) || base.is_some_and(|it| declared.contains(it));
+        if !exists && !is_family {
             complaints.push(format!(
                 "{place}: {metric} is not declared in node/src/metrics"
             ));
