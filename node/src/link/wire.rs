@@ -1,6 +1,9 @@
 //! Link messages as bytes (docs/protocol.md, "Links"). Each is one ZMTP message: a frame that
 //! begins with its kind, and for records a second frame with the clients' messages as they came.
 
+#[cfg(test)]
+mod document;
+
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
