@@ -3,7 +3,7 @@
 use chaos_tests::live::raw::Raw;
 use chaos_tests::live::socket::{publisher, receive_data, subscriber};
 use chaos_tests::live::wait::PATIENCE;
-use chaos_tests::live::{Mesh, wait};
+use chaos_tests::live::{Mesh, Node, wait};
 use std::time::Duration;
 use zmesh_node::report;
 
@@ -13,16 +13,32 @@ const COUNT: u32 = 3000;
 /// Bytes of each.
 const SIZE: usize = 16 << 10;
 
-/// One node whose subscribers may have 1 MiB waiting, and a subscriber that reads nothing yet.
-fn slow_reader(policy: &str) -> (Mesh, Raw) {
-    let mesh = Mesh::start_with(1, &["--queue-size", "1MiB", "--queue-policy", policy]);
-    let mut slow = Raw::handshake(&mesh.nodes[0].client, "SUB");
+/// Nodes whose subscribers may have 1 MiB waiting, and a subscriber at the last one that reads
+/// nothing yet.
+fn slow_reader(nodes: usize, policy: &str) -> (Mesh, Raw) {
+    let mesh = Mesh::start_with(nodes, &["--queue-size", "1MiB", "--queue-policy", policy]);
+    let mut slow = Raw::handshake(&last(&mesh).client, "SUB");
     slow.subscribe(b"slow");
     wait::until_true("the subscription", || {
-        let held = mesh.nodes[0].ask::<report::Subscriptions>("/api/v1/subscriptions");
-        held.is_some_and(|held| held.subscriptions.iter().any(|it| it.prefix == "slow"))
+        let held = last(&mesh).ask::<report::Subscriptions>("/api/v1/subscriptions");
+        held.is_some_and(|it| {
+            it.subscriptions
+                .iter()
+                .any(|it| it.prefix == "slow" && it.ready)
+        })
     });
     (mesh, slow)
+}
+
+fn last(mesh: &Mesh) -> &Node {
+    mesh.nodes.last().unwrap()
+}
+
+fn dropped(mesh: &Mesh) -> u64 {
+    let nodes = mesh.nodes.iter().map(Node::status);
+    nodes
+        .flat_map(|status| status.dropped_messages.into_values())
+        .sum()
 }
 
 /// Publishes everything; gives the socket, which must stay open until all is handed over.
@@ -59,104 +75,110 @@ fn read_at_last(slow: &mut Raw, publisher: &zmq::Socket) -> Vec<u32> {
     }
 }
 
-fn all_taken(mesh: &Mesh) -> report::Node {
-    wait::until("everything to be taken and done", || {
+/// Waits until the first node owes nobody anything.
+fn all_taken(mesh: &Mesh) {
+    wait::until_true("everything to be taken and done", || {
         let status = mesh.nodes[0].status();
-        (status.taken_messages >= u64::from(COUNT) && status.undone_bytes == 0).then_some(status)
-    })
+        status.taken_messages >= u64::from(COUNT) && status.undone_bytes == 0
+    });
 }
 
 fn slow_connection(mesh: &Mesh) -> report::Connection {
-    let connections: report::Connections = wait::until("the connections", || {
-        mesh.nodes[0].ask("/api/v1/connections")
-    });
-    let mut subscribers = connections
-        .connections
-        .into_iter()
-        .filter(|it| it.socket_type == "SUB");
-    subscribers.next().expect("the slow reader is connected")
+    let connections: report::Connections =
+        wait::until("the connections", || last(mesh).ask("/api/v1/connections"));
+    let mut all = connections.connections.into_iter();
+    all.find(|it| it.socket_type == "SUB")
+        .expect("the slow reader is connected")
 }
 
 #[test]
 fn drop_newest_keeps_what_came_first_and_counts_the_rest() {
-    let (mesh, mut slow) = slow_reader("drop-newest");
-    let context = zmq::Context::new();
-    let sender = publish(&context, &mesh);
-    let status = all_taken(&mesh);
-    let connection = slow_connection(&mesh);
-    assert_eq!(connection.queue_policy, "drop-newest");
-    assert!(connection.full_for_seconds.is_some(), "{connection:?}");
-    // The run of messages that filled the queue was let in whole.
-    assert!(connection.queue_bytes < 2 << 20, "{connection:?}");
-    let dropped: u64 = status.dropped_messages.values().sum();
-    assert!(
-        dropped > 0 && connection.dropped_messages == dropped,
-        "{dropped} {connection:?}"
-    );
-    let numbers = read_at_last(&mut slow, &sender);
-    assert_eq!(
-        numbers.len() as u64 + dropped,
-        u64::from(COUNT),
-        "received and dropped"
-    );
-    assert!(
-        numbers.iter().copied().eq(0..numbers.len() as u32),
-        "the first ones, in order"
-    );
+    for nodes in [1, 2] {
+        let (mesh, mut slow) = slow_reader(nodes, "drop-newest");
+        let context = zmq::Context::new();
+        let sender = publish(&context, &mesh);
+        all_taken(&mesh);
+        let connection = slow_connection(&mesh);
+        assert_eq!(connection.queue_policy, "drop-newest");
+        assert!(connection.full_for_seconds.is_some(), "{connection:?}");
+        // The run of messages that filled the queue was let in whole.
+        assert!(connection.queue_bytes < 2 << 20, "{connection:?}");
+        let dropped = dropped(&mesh);
+        assert!(
+            dropped > 0 && connection.dropped_messages == dropped,
+            "{dropped} {connection:?}"
+        );
+        let numbers = read_at_last(&mut slow, &sender);
+        assert_eq!(
+            numbers.len() as u64 + dropped,
+            u64::from(COUNT),
+            "received and dropped"
+        );
+        assert!(
+            numbers.iter().copied().eq(0..numbers.len() as u32),
+            "the first ones, in order"
+        );
+    }
 }
 
 #[test]
 fn drop_oldest_keeps_what_came_last_and_counts_the_rest() {
-    let (mesh, mut slow) = slow_reader("drop-oldest");
-    let context = zmq::Context::new();
-    let sender = publish(&context, &mesh);
-    all_taken(&mesh);
-    let numbers = read_at_last(&mut slow, &sender);
-    let dropped: u64 = mesh.nodes[0].status().dropped_messages.values().sum();
-    assert_eq!(numbers.last(), Some(&(COUNT - 1)), "the newest is there");
-    assert!(
-        numbers.is_sorted_by(|one, other| one < other),
-        "in order, none twice"
-    );
-    assert_eq!(
-        numbers.len() as u64 + dropped,
-        u64::from(COUNT),
-        "received and dropped"
-    );
+    for nodes in [1, 2] {
+        let (mesh, mut slow) = slow_reader(nodes, "drop-oldest");
+        let context = zmq::Context::new();
+        let sender = publish(&context, &mesh);
+        all_taken(&mesh);
+        let numbers = read_at_last(&mut slow, &sender);
+        assert_eq!(numbers.last(), Some(&(COUNT - 1)), "the newest is there");
+        assert!(
+            numbers.is_sorted_by(|one, other| one < other),
+            "in order, none twice"
+        );
+        let dropped = dropped(&mesh);
+        assert!(dropped > 0);
+        assert_eq!(
+            numbers.len() as u64 + dropped,
+            u64::from(COUNT),
+            "received and dropped"
+        );
+    }
 }
 
 #[test]
 fn disconnect_closes_the_slow_one_with_a_counted_reason() {
-    let (mesh, mut slow) = slow_reader("disconnect");
-    let context = zmq::Context::new();
-    let _sender = publish(&context, &mesh);
-    slow.until_closed();
-    wait::until_true("it to be counted", || {
-        mesh.nodes[0].closed("slow_subscriber") == 1
-    });
+    for nodes in [1, 2] {
+        let (mesh, mut slow) = slow_reader(nodes, "disconnect");
+        let context = zmq::Context::new();
+        let _sender = publish(&context, &mesh);
+        slow.until_closed();
+        wait::until_true("it to be counted", || {
+            last(&mesh).closed("slow_subscriber") == 1
+        });
+    }
 }
 
 #[test]
 fn block_slows_the_publisher_down_and_drops_nothing() {
-    let (mesh, mut slow) = slow_reader("block");
-    let context = zmq::Context::new();
-    let sender = publish(&context, &mesh);
-    wait::until_true("the publisher to be paused", || {
-        let connections = mesh.nodes[0].ask::<report::Connections>("/api/v1/connections");
-        connections.is_some_and(|it| it.connections.iter().any(|it| it.paused))
-    });
-    let numbers = read_at_last(&mut slow, &sender);
-    assert!(
-        numbers.iter().copied().eq(0..COUNT),
-        "every message, in order"
-    );
-    let dropped = mesh.nodes[0].status().dropped_messages;
-    assert!(dropped.values().all(|&count| count == 0), "{dropped:?}");
+    for nodes in [1, 2] {
+        let (mesh, mut slow) = slow_reader(nodes, "block");
+        let context = zmq::Context::new();
+        let sender = publish(&context, &mesh);
+        wait::until_true("the publisher to be paused", || {
+            let connections = mesh.nodes[0].ask::<report::Connections>("/api/v1/connections");
+            connections.is_some_and(|it| it.connections.iter().any(|it| it.paused))
+        });
+        let numbers = read_at_last(&mut slow, &sender);
+        assert!(
+            numbers.iter().copied().eq(0..COUNT),
+            "every message, in order"
+        );
+        assert_eq!(dropped(&mesh), 0);
+    }
 }
 
 #[test]
 fn a_slow_subscriber_takes_nothing_from_a_fast_one() {
-    let (mesh, _slow) = slow_reader("drop-newest");
+    let (mesh, _slow) = slow_reader(1, "drop-newest");
     let context = zmq::Context::new();
     let fast = subscriber(&context, mesh.nodes[0].endpoint(), &["slow"]);
     let reader = std::thread::spawn(move || {
