@@ -132,6 +132,18 @@ fn a_killed_owner_costs_clients_of_other_nodes_a_pause_and_nothing_else() {
 }
 
 #[test]
+fn an_owner_and_its_successor_killed_at_once_cost_nothing_but_a_pause() {
+    let mut mesh = Mesh::start(5);
+    nothing_is_lost_while(&mut mesh, |mesh| {
+        mesh.nodes[2].kill();
+        mesh.nodes[3].kill();
+        settle(&[&mesh.nodes[0], &mesh.nodes[1], &mesh.nodes[4]]);
+        mesh.nodes[4].kill();
+        settle(&[&mesh.nodes[0], &mesh.nodes[1]]);
+    });
+}
+
+#[test]
 fn the_topics_of_a_dead_owner_go_to_its_successor() {
     let mut mesh = Mesh::start(3);
     let ask = |mesh: &Mesh, topic: &str| {
@@ -238,5 +250,16 @@ fn at_rest_everything_taken_was_delivered() {
         mesh.nodes
             .iter()
             .all(|node| node.status().undone_bytes == 0)
+    });
+}
+
+#[test]
+fn an_origin_that_stands_still_for_a_while_costs_nothing() {
+    let mut mesh = Mesh::start(3);
+    nothing_is_lost_while(&mut mesh, |mesh| {
+        mesh.nodes[0].signal("STOP");
+        settle(&[&mesh.nodes[1], &mesh.nodes[2]]);
+        mesh.nodes[0].signal("CONT");
+        mesh.settle();
     });
 }
