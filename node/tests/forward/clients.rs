@@ -24,8 +24,16 @@ pub(crate) struct Publisher {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) since: Time,
-    /// Once it was told that the prefix is in force: the nodes that must know of it.
-    pub(crate) ready_among: Option<BTreeSet<Instance>>,
+    /// Once it was told that the prefix is in force.
+    pub(crate) ready: Option<Ready>,
+}
+
+/// What follows from a prefix being in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    told: Time,
+    /// Nodes that were members all the time since it was subscribed to.
+    among: BTreeSet<Instance>,
 }
 
 /// A message that a subscriber must get.
@@ -49,10 +57,10 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     /// Whether a topic that begins like this is promised to it by now.
-    fn is_promised(&self, topic: &str, knows: impl Fn(&str, &BTreeSet<Instance>) -> bool) -> bool {
+    fn is_promised(&self, topic: &str, knows: impl Fn(&str, &Ready) -> bool) -> bool {
         self.prefixes.iter().any(|(prefix, held)| {
-            let ready = held.ready_among.as_ref();
-            topic.starts_with(prefix) && ready.is_some_and(|among| knows(prefix, among))
+            let ready = held.ready.as_ref();
+            topic.starts_with(prefix) && ready.is_some_and(|ready| knows(prefix, ready))
         })
     }
 }
@@ -80,7 +88,7 @@ impl World {
     pub(crate) fn settle_clients(&mut self) {
         for node in self.with_standing(Standing::Ready) {
             let here = self.publishers.iter().filter(|p| p.node == node).count();
-            if here < 1 {
+            if here < 1 || here < self.plan.publishers && self.dice.chance(0.1) {
                 self.open_publisher(node);
             }
             let here = self.subscribers.iter().filter(|s| s.node == node).count();
@@ -134,7 +142,7 @@ impl World {
         }
         let held = Held {
             since: now,
-            ready_among: None,
+            ready: None,
         };
         subscriber.prefixes.insert(prefix, held);
         let (node, client) = (subscriber.node, subscriber.client);
@@ -245,8 +253,8 @@ impl World {
         self.promise(origin, stamp, frames);
     }
 
-    /// Notes who must get a message: whoever was told that its prefix is in force, if it was in
-    /// force at the origin.
+    /// Notes who must get a message: whoever was told that its prefix is in force, if the origin
+    /// was a member then, or had to hear of it before it could take messages, or has heard of it.
     fn promise(&mut self, origin: Instance, stamp: Stamp, frames: usize) {
         self.oracle.published += 1;
         let topic = stamp.first_frame(frames);
@@ -258,11 +266,14 @@ impl World {
         let process = &self.processes[&origin];
         for subscriber in &mut self.subscribers {
             let node = subscriber.node;
-            let knows = |prefix: &str, among: &BTreeSet<Instance>| {
+            let alive = process.membership.holds_alive(node);
+            let since = process.since.get(&node).copied();
+            let knows = |prefix: &str, ready: &Ready| {
+                let joined_later =
+                    since <= process.ready_at && Some(ready.told) <= process.ready_at;
                 node == origin
-                    || among.contains(&origin)
-                    || process.membership.holds_alive(node)
-                        && self.oracle.knows(origin, node, prefix)
+                    || ready.among.contains(&origin)
+                    || alive && (joined_later || self.oracle.knows(origin, node, prefix))
             };
             if subscriber.is_promised(&topic, knows) {
                 subscriber.owed.insert(stamp, owed);
@@ -303,10 +314,11 @@ impl World {
 
     fn told_ready(&mut self, index: usize, prefix: &str) {
         let node = self.subscribers[index].node;
-        let since = self.processes[&node].since.clone();
+        let (told, since) = (self.now, self.processes[&node].since.clone());
         if let Some(held) = self.subscribers[index].prefixes.get_mut(prefix) {
             let among = since.iter().filter(|(_, at)| **at <= held.since);
-            held.ready_among = Some(among.map(|(instance, _)| *instance).collect());
+            let among = among.map(|(instance, _)| *instance).collect();
+            held.ready = Some(Ready { told, among });
         }
     }
 }

@@ -7,7 +7,7 @@ use zmesh_node::forward::{DropReason, Instance};
 use crate::membership::{Record, Standing};
 use crate::oracle::{Kind, dropped};
 use crate::plan::Plan;
-use crate::world::{News, World};
+use crate::world::{MOST_IDS, News, World};
 
 /// Most nodes that there ever are at a time.
 const MOST_NODES: usize = 5;
@@ -79,7 +79,9 @@ impl World {
             self.hold_dead_by_mistake();
         }
         if self.dice.chance(plan.joins) {
-            self.join();
+            for _ in 0..self.dice.between(1, 2) {
+                self.join();
+            }
         }
         if self.dice.chance(plan.leaves) {
             self.leave();
@@ -168,7 +170,7 @@ impl World {
     fn join(&mut self) {
         let ready = self.with_standing(Standing::Ready);
         let living: Vec<u8> = self.processes.values().map(|p| p.record.id).collect();
-        let free: Vec<u8> = (0..8).filter(|id| !living.contains(id)).collect();
+        let free: Vec<u8> = (0..MOST_IDS).filter(|id| !living.contains(id)).collect();
         let (Some(seed), Some(id)) = (self.dice.pick(&ready), self.dice.pick(&free)) else {
             return;
         };

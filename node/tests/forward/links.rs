@@ -117,7 +117,7 @@ impl World {
     }
 
     fn move_session(&mut self, id: u64, session: &mut Session) {
-        let pump = if self.calm { 1.0 } else { self.plan.pump };
+        let pump = self.pump_of(session);
         if session.dialer_end == End::Opening && session.opens <= self.now {
             self.open(session);
         }
@@ -140,6 +140,21 @@ impl World {
             }
         }
         self.notice(id, session);
+    }
+
+    fn pump_of(&self, session: &Session) -> f64 {
+        let ends = [session.dialer, session.acceptor].map(|end| self.processes.get(&end));
+        if self.calm {
+            return 1.0;
+        }
+        match ends {
+            [Some(dialer), Some(acceptor)]
+                if self.slow.contains(&(dialer.record.id, acceptor.record.id)) =>
+            {
+                self.plan.pump / 10.0
+            }
+            _ => self.plan.pump,
+        }
     }
 
     fn open(&mut self, session: &mut Session) {

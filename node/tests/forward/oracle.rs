@@ -149,7 +149,7 @@ impl World {
                 return Some(format!("{waiting} messages wait for {client:?}"));
             }
             let mut prefixes = subscriber.prefixes.iter();
-            let waits = prefixes.find(|(_, held)| held.ready_among.is_none());
+            let waits = prefixes.find(|(_, held)| held.ready.is_none());
             if let Some((prefix, _)) = waits
                 && self.dropped_by_queue(subscriber) == 0
             {

@@ -42,6 +42,12 @@ pub(crate) struct Plan {
     pub(crate) queue: QueueConfig,
     pub(crate) connection_budget: usize,
     pub(crate) node_budget: usize,
+    /// News of membership takes so long at most.
+    pub(crate) spread_ms: u64,
+    /// How many links are ten times slower than the others.
+    pub(crate) slow_links: f64,
+    /// Most publishers of a node.
+    pub(crate) publishers: usize,
     /// That a publisher publishes, for each.
     pub(crate) publish: f64,
     /// Most messages that it publishes at once.
@@ -73,8 +79,8 @@ impl Plan {
             if dice.chance(share) { rate } else { 0.0 }
         };
         let (resets, cuts) = (some(0.6, 0.1), some(0.3, 0.03));
-        let (crashes, false_deaths) = (some(0.35, 0.01), some(0.25, 0.03));
-        let (joins, leaves) = (some(0.4, 0.02), some(0.3, 0.01));
+        let (crashes, false_deaths) = (some(0.35, 0.02), some(0.2, 0.03));
+        let (joins, leaves) = (some(0.5, 0.05), some(0.4, 0.03));
         let churn = some(0.6, 0.2);
         let policies = QueuePolicy::ALL.map(|(_, policy)| policy);
         let policy = dice.pick(&policies).expect("there are policies");
@@ -83,17 +89,20 @@ impl Plan {
             seed,
             nodes: dice.between(2, 4) as usize,
             steps: dice.between(100, 500) as usize,
-            step_ms: dice.pick(&[2, 20, 60, 120]).expect("not empty"),
+            step_ms: dice.pick(&[5, 20, 60, 120]).expect("not empty"),
+            spread_ms: dice.pick(&[100, 800, 3000]).expect("not empty"),
+            slow_links: dice.pick(&[0.0, 0.2, 0.5]).expect("not empty"),
+            publishers: dice.between(1, 3) as usize,
             queue: QueueConfig {
                 bytes: if small { 400 } else { 1 << 24 },
                 policy,
             },
             connection_budget: dice.pick(&[300, 3000, 1 << 22]).expect("not empty"),
             node_budget: dice.pick(&[900, 9000, 1 << 24]).expect("not empty"),
-            publish: dice.between(1, 8) as f64 / 20.0,
+            publish: dice.between(1, 8) as f64 / 30.0,
             burst: dice.between(1, 12) as usize,
             pump: dice.between(2, 10) as f64 / 10.0,
-            drain: dice.between(1, 10) as f64 / 10.0,
+            drain: dice.pick(&[0.02, 0.3, 1.0]).expect("not empty"),
             churn,
             resets,
             cuts,
@@ -112,6 +121,8 @@ impl Plan {
             nodes: 3,
             steps: 200,
             step_ms: 20,
+            spread_ms: 100,
+            slow_links: 0.0,
             queue: QueueConfig {
                 bytes: 1 << 24,
                 policy: QueuePolicy::DropNewest,

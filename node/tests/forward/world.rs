@@ -14,8 +14,8 @@ use crate::membership::{Membership, Record, Standing};
 use crate::oracle::{Kind, Oracle};
 use crate::plan::{Plan, Planted};
 
-/// News takes so long at most.
-pub(crate) const SPREAD_MS: u64 = 800;
+/// Nodes that there ever are.
+pub(crate) const MOST_IDS: u8 = 8;
 
 /// A living process.
 pub(crate) struct Process {
@@ -24,6 +24,8 @@ pub(crate) struct Process {
     pub(crate) membership: Membership,
     /// It has a seed's table.
     pub(crate) joined: bool,
+    /// When it had the interest of everybody.
+    pub(crate) ready_at: Option<Time>,
     /// Since when it has held each peer alive.
     pub(crate) since: BTreeMap<Instance, Time>,
     /// Peers for whose link messages, or replies, wait.
@@ -52,6 +54,8 @@ pub(crate) struct World {
     pub(crate) sessions: BTreeMap<u64, Session>,
     /// Ordered pairs of nodes that cannot make a link, and until when.
     pub(crate) cuts: BTreeMap<(u8, u8), Time>,
+    /// Ordered pairs of nodes whose link is slow.
+    pub(crate) slow: BTreeSet<(u8, u8)>,
     news: BTreeMap<(Time, u64), (Instance, News)>,
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) subscribers: Vec<Subscriber>,
@@ -74,6 +78,7 @@ impl World {
             processes: BTreeMap::new(),
             sessions: BTreeMap::new(),
             cuts: BTreeMap::new(),
+            slow: BTreeSet::new(),
             news: BTreeMap::new(),
             publishers: Vec::new(),
             subscribers: Vec::new(),
@@ -86,6 +91,11 @@ impl World {
             tracing: std::env::var_os("ZMESH_TRACE").is_some(),
             plan,
         };
+        for pair in (0..MOST_IDS).flat_map(|from| (0..MOST_IDS).map(move |to| (from, to))) {
+            if world.dice.chance(world.plan.slow_links) {
+                world.slow.insert(pair);
+            }
+        }
         let records: Vec<Record> = (0..world.plan.nodes as u8)
             .map(|id| world.start(id))
             .collect();
@@ -117,6 +127,7 @@ impl World {
             router,
             membership: Membership::new(record),
             joined: false,
+            ready_at: None,
             since: BTreeMap::new(),
             messages_wait: BTreeSet::new(),
             replies_wait: BTreeSet::new(),
@@ -195,7 +206,7 @@ impl World {
             Output::Client(client) => self.wake(client),
             Output::CloseClient(client) => self.told_to_close(client),
             Output::Learned(card) => {
-                let due = self.soon(SPREAD_MS / 4);
+                let due = self.soon(self.plan.spread_ms / 4);
                 self.tell(at, due, News::Of(Record::of_card(&card)));
             }
             Output::SubscriptionReady(_) => {}
@@ -238,7 +249,7 @@ impl World {
         self.truth.insert(record.id, record);
         for instance in self.instances() {
             if instance != record.instance() {
-                let due = self.soon(SPREAD_MS) + Duration::from_millis(least_ms);
+                let due = self.soon(self.plan.spread_ms) + Duration::from_millis(least_ms);
                 self.tell(instance, due, News::Of(record));
             }
         }
@@ -279,7 +290,7 @@ impl World {
         let ready = self.with_standing(Standing::Ready);
         let living = ready.contains(&seed).then_some(seed);
         let Some(seed) = living.or_else(|| self.dice.pick(&ready)) else {
-            let later = self.soon(SPREAD_MS);
+            let later = self.soon(self.plan.spread_ms);
             self.tell(joining, later, News::TableOf(seed));
             return false;
         };
@@ -292,7 +303,7 @@ impl World {
         // Gossip goes on: what the seed did not know comes later.
         let truth: Vec<Record> = self.truth.values().copied().collect();
         for record in truth {
-            let due = self.soon(2 * SPREAD_MS);
+            let due = self.soon(2 * self.plan.spread_ms);
             self.tell(joining, due, News::Of(record));
         }
         true
@@ -302,6 +313,7 @@ impl World {
         let process = self.process(instance);
         let joining = process.record.standing == Standing::Joining && process.joined;
         if joining && process.router.knows_interest_of_all() {
+            self.process(instance).ready_at = Some(self.now);
             self.stand(instance, Standing::Ready);
         }
     }
