@@ -195,9 +195,14 @@ async fn keep_time(hub: Rc<Hub>) {
 
 /// Says that the node may own partitions, once it knows the members and what they want.
 async fn join(hub: Rc<Hub>, mut views: watch::Receiver<Arc<View>>) {
-    if views.wait_for(|view| view.membership.joined).await.is_err() {
+    let joined = views.wait_for(|view| view.membership.joined).await;
+    let Ok(view) = joined.map(|view| Arc::clone(&view)) else {
         return;
-    }
+    };
+    // The task that follows views may wake after this one, and a core that has not been told of
+    // the members misses nobody's interest.
+    let topology = view.topology(NodeId(hub.me.id));
+    hub.input(|router, now| router.handle_topology(topology, now));
     let waited = Instant::now();
     while !hub.look(|router| router.knows_interest_of_all()) {
         if waited.elapsed() > JOIN_PATIENCE {
