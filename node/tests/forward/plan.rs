@@ -144,6 +144,18 @@ impl Plan {
         }
     }
 
+    /// Whether nothing goes wrong but by mistakes that were planted.
+    pub(crate) fn is_faultless(&self) -> bool {
+        let faults = [
+            self.resets,
+            self.cuts,
+            self.crashes,
+            self.false_deaths,
+            self.leaves,
+        ];
+        faults == [0.0; 5] && self.slow_links == 0.0
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             frames: FRAMES,

@@ -212,7 +212,7 @@ impl World {
             Output::SubscriptionReady(_) => {}
             Output::PassedOver(peer) => {
                 self.oracle.passed_over += 1;
-                if self.calm {
+                if self.calm || self.plan.is_faultless() {
                     let text = format!("{at:?} passed over {peer:?} although all is well");
                     self.oracle.report(Kind::PassedOver, text);
                 }
