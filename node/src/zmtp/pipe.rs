@@ -15,6 +15,12 @@ use super::frames::{FrameError, FrameLimits, Item, Span, item_at};
 /// messages in it; an idle connection holds nothing.
 const ARENA_BYTES: usize = 256 << 10;
 
+/// Buffers of a thread that wait to be used again: 4 MiB. What they still hold is not counted.
+const BUFFERS_KEPT: usize = 16;
+
+/// So many of them, the oldest, are looked at before a new buffer is made.
+const BUFFERS_TRIED: usize = 4;
+
 /// There is always room for this much more; a read of less would waste the system call.
 const READ_BYTES: usize = 64 << 10;
 
@@ -32,6 +38,9 @@ const WRITE_SLICES: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
     spare: BytesMut,
+    /// Handles of buffers that messages still lie in, oldest first. Once they have gone the buffer
+    /// is used again: a new one would cost a page fault every 4 KiB.
+    used: VecDeque<BytesMut>,
 }
 
 /// An open connection.
@@ -68,6 +77,27 @@ pub(crate) struct Scanned {
     pub(crate) spans: Vec<Span>,
     /// The chunk that they lie in.
     pub(crate) chunk: Bytes,
+}
+
+impl Arena {
+    fn room_for(&mut self, bytes: usize) -> &mut BytesMut {
+        if self.spare.capacity() < bytes {
+            let free = self.used.iter_mut().take(BUFFERS_TRIED);
+            let free = free
+                .map(|used| used.try_reclaim(ARENA_BYTES))
+                .position(|free| free);
+            let next = match free.and_then(|index| self.used.remove(index)) {
+                Some(buffer) => buffer,
+                None => BytesMut::with_capacity(ARENA_BYTES),
+            };
+            self.used
+                .push_back(std::mem::replace(&mut self.spare, next));
+            if self.used.len() > BUFFERS_KEPT {
+                self.used.pop_front();
+            }
+        }
+        &mut self.spare
+    }
 }
 
 impl Pipe {
@@ -123,10 +153,7 @@ impl Pipe {
     }
 
     fn read_into(&mut self, arena: &mut Arena) -> io::Result<Option<BytesMut>> {
-        let spare = &mut arena.spare;
-        if spare.capacity() < self.partial.len() + READ_BYTES {
-            *spare = BytesMut::with_capacity(ARENA_BYTES);
-        }
+        let spare = arena.room_for(self.partial.len() + READ_BYTES);
         spare.extend_from_slice(&self.partial);
         let room = spare.capacity() - spare.len();
         let read = self.stream.try_read_buf(spare);
