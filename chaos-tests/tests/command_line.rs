@@ -1,10 +1,10 @@
 //! The verbs of the program against a live mesh, as a script would use them.
 
-use chaos_tests::live::options::zmesh;
+use chaos_tests::live::options::{program, zmesh};
 use chaos_tests::live::{Mesh, wait};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use zmesh_node::report;
 
 /// Runs a verb to its end.
@@ -215,6 +215,45 @@ fn errors_name_the_remedy_and_end_with_exit_code_2() {
         "{}",
         text(&output.stderr)
     );
+}
+
+#[test]
+fn a_node_may_have_as_many_connections_as_the_system_allows() {
+    let program = program();
+    let script = format!(
+        "ulimit -Sn 256 && exec {} node --name a --port 0",
+        program.display()
+    );
+    let mut shell = Command::new("sh");
+    let child = shell
+        .args(["-c", &script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut node = Running(child);
+    let mut lines = BufReader::new(node.0.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("ready "));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.0.id())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let mut numbers = files.split_whitespace().skip(3);
+    assert_eq!(
+        numbers.next(),
+        numbers.next(),
+        "soft and hard limit: {files}"
+    );
+}
+
+/// A running program, killed when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod address;
 mod args;
 mod command;
+mod descriptors;
 mod exit;
 mod http;
 mod logging;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use zmesh_node::{Node, StopHandle};
 
+use crate::descriptors;
 use crate::exit::Outcome;
 use crate::settings::catalogue::{SETTINGS, Setting, Shown};
 use crate::settings::given::Given;
@@ -119,6 +120,7 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     logging::start(&settings)?;
+    descriptors::take_all();
     let node = zmesh_node::start(settings.node)?;
     let stopping = Arc::new(AtomicBool::new(false));
     stop_on_request(&node, &stopping, args.stop_with_stdin)?;
