@@ -151,7 +151,8 @@ impl Config {
         require("name", is_name(&self.name), NAME_RULE)?;
         require("cluster", is_name(&self.cluster), NAME_RULE)?;
         require("weight", (1..=16).contains(&self.weight), "1 to 16")?;
-        require("zone", self.zone.len() <= 64, "at most 64 bytes")?;
+        let zone = self.zone.len() <= 64 && !self.zone.contains(char::is_control);
+        require("zone", zone, "at most 64 bytes, without control characters")?;
         let seeds = self.seeds.iter().all(|seed| is_host_and_port(seed));
         require("seed", seeds, "HOST:PORT of another node's gossip address")?;
         let advertise = self
@@ -188,7 +189,7 @@ impl Config {
             limits.node_budget_bytes > 0,
             "at least 1 byte",
         )?;
-        require("queue", self.queue.bytes > 0, "at least 1 byte")?;
+        require("queue-size", self.queue.bytes > 0, "at least 1 byte")?;
         let last = self.gossip_port.is_some() && self.link_port.is_some();
         require(
             "port",

@@ -16,7 +16,7 @@ use crate::config::{Config, Limits};
 use crate::forward::{self, ClientId, Instance, Output, Router, Time};
 use crate::gossip::GossipCommands;
 use crate::metrics::Metrics;
-use crate::zmtp::frames::FrameLimits;
+use crate::zmtp::frames::{FrameLimits, WIDEST};
 use crate::zmtp::pipe::Arena;
 
 /// Which of the two connections between two nodes.
@@ -110,7 +110,7 @@ impl Hub {
     pub(crate) fn new(config: &Config, parts: Parts) -> Self {
         let limits = config.limits.clone();
         let router_limits = forward::Limits {
-            frames: frame_limits(&limits),
+            frames: WIDEST,
             connection_budget: limits.connection_budget_bytes,
             node_budget: limits.node_budget_bytes,
             subscriptions: limits.max_subscriptions,

@@ -3,4 +3,5 @@
 pub mod frames;
 pub mod greeting;
 pub(crate) mod handshake;
+pub mod heartbeat;
 pub(crate) mod pipe;

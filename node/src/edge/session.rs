@@ -14,6 +14,7 @@ use crate::forward::{ClientId, SubscribeError};
 use crate::hub::{ClientInfo, Handle, Hub, frame_limits};
 use crate::zmtp::frames::{FrameError, FrameLimits, Span, command_parts, put_command};
 use crate::zmtp::handshake::Remote;
+use crate::zmtp::heartbeat;
 use crate::zmtp::pipe::{Pipe, Read, Scanned};
 
 /// A client is asked for a sign of life so often, if it speaks ZMTP 3.1.
@@ -24,9 +25,6 @@ const PING_TTL: Duration = Duration::from_secs(30);
 
 /// Reads of one connection before the others have their turn.
 const READS_PER_TURN: usize = 4;
-
-/// Longest context that a PONG must repeat (RFC 37).
-const PING_CONTEXT_BYTES: usize = 16;
 
 struct Session<'a> {
     hub: &'a Hub,
@@ -209,10 +207,8 @@ impl Session<'_> {
             }
             // A client that does not read its answers gets no more of them.
             Command::Ping(_) if !self.pipe.has_room() => {}
-            Command::Ping(context) => {
-                let mut pong = Vec::new();
-                put_command(&mut pong, "PONG", &context);
-                self.pipe.queue(Bytes::from(pong));
+            Command::Ping(data) => {
+                self.pipe.queue(Bytes::from(heartbeat::pong(&data)));
             }
         }
         Ok(())
@@ -248,10 +244,7 @@ impl Session<'_> {
             self.heard = Instant::now();
         }
         if self.pipe.has_room() {
-            let mut ping = Vec::new();
-            let ttl = (PING_TTL.as_millis() / 100) as u16;
-            put_command(&mut ping, "PING", &ttl.to_be_bytes());
-            self.pipe.queue(Bytes::from(ping));
+            self.pipe.queue(Bytes::from(heartbeat::ping(PING_TTL)));
         }
         Ok(())
     }
@@ -262,11 +255,7 @@ fn parse(body: &[u8]) -> Option<Command> {
     match name {
         b"SUBSCRIBE" => Some(Command::Subscribe(data.to_vec())),
         b"CANCEL" => Some(Command::Cancel(data.to_vec())),
-        b"PING" => {
-            let context = data.get(2..).unwrap_or_default();
-            let length = context.len().min(PING_CONTEXT_BYTES);
-            Some(Command::Ping(context[..length].to_vec()))
-        }
+        b"PING" => Some(Command::Ping(data.to_vec())),
         _ => None,
     }
 }

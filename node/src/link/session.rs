@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::wire::{self, Head, Hello, MARGIN_BYTES, WireError};
 use crate::forward::{BadMessage, Instance, Message};
 use crate::hub::{Handle, Hub, Side};
-use crate::zmtp::frames::{FrameError, FrameLimits, command_parts, put_command};
+use crate::zmtp::frames::{FrameError, FrameLimits, WIDEST, command_parts};
+use crate::zmtp::heartbeat;
 use crate::zmtp::pipe::{Pipe, Read, Scanned};
 
 /// Each side asks the other for a sign of life so often.
@@ -67,7 +68,7 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub(super) fn new(hub: &'a Hub, stream: TcpStream) -> Self {
-        let message_bytes = hub.limits.max_message_bytes + MARGIN_BYTES;
+        let message_bytes = WIDEST.message_bytes + MARGIN_BYTES;
         Self {
             hub,
             pipe: Pipe::new(stream),
@@ -148,6 +149,9 @@ impl<'a> Link<'a> {
                 me.name,
                 zmesh_partition::PARTITIONS
             ));
+        }
+        if hello.instance == me.instance.0 {
+            return Err(format!("node {} is this process itself", me.name));
         }
         Ok(Instance(hello.instance))
     }
@@ -261,8 +265,8 @@ impl<'a> Link<'a> {
             ..
         } = self;
         pipe.scan::<FrameError>(data, *limits, scanned, |body| {
-            if let Some((b"PING", _)) = command_parts(body) {
-                put_command(&mut pongs, "PONG", b"");
+            if let Some((b"PING", data)) = command_parts(body) {
+                pongs.extend_from_slice(&heartbeat::pong(data));
             }
             ControlFlow::Continue(())
         })?;
@@ -299,9 +303,7 @@ impl<'a> Link<'a> {
             return Err(LinkError::Silent);
         }
         if self.pipe.has_room() {
-            let mut ping = Vec::new();
-            put_command(&mut ping, "PING", &[0, 0]);
-            self.pipe.queue(Bytes::from(ping));
+            self.pipe.queue(Bytes::from(heartbeat::ping(SILENCE)));
         }
         Ok(())
     }
