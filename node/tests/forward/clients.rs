@@ -49,6 +49,8 @@ pub(crate) struct Subscriber {
     pub(crate) node: Instance,
     pub(crate) prefixes: BTreeMap<&'static str, Held>,
     pub(crate) awake: bool,
+    /// It reads nothing, whatever there is.
+    pub(crate) asleep: bool,
     pub(crate) closing: bool,
     pub(crate) owed: BTreeMap<Stamp, Owed>,
     pub(crate) seen: BTreeSet<Stamp>,
@@ -75,7 +77,8 @@ impl World {
         }
         for index in (0..self.subscribers.len()).rev() {
             let drain = if self.calm { 1.0 } else { self.plan.drain };
-            while self.subscribers[index].awake && self.dice.chance(drain) {
+            let asleep = self.subscribers[index].asleep;
+            while !asleep && self.subscribers[index].awake && self.dice.chance(drain) {
                 self.read_segment(index);
             }
             if self.subscribers[index].closing && self.dice.chance(0.5) {
@@ -123,6 +126,7 @@ impl World {
             node,
             prefixes: BTreeMap::new(),
             awake: false,
+            asleep: false,
             closing: false,
             owed: BTreeMap::new(),
             seen: BTreeSet::new(),
@@ -136,6 +140,10 @@ impl World {
 
     pub(crate) fn subscribe(&mut self, index: usize) {
         let prefix = self.dice.pick(&PREFIXES).unwrap_or("");
+        self.subscribe_to(index, prefix);
+    }
+
+    pub(crate) fn subscribe_to(&mut self, index: usize, prefix: &'static str) {
         let (now, subscriber) = (self.now, &mut self.subscribers[index]);
         if subscriber.prefixes.contains_key(prefix) {
             return;
@@ -194,7 +202,7 @@ impl World {
         }
     }
 
-    fn publish(&mut self, index: usize) {
+    pub(crate) fn publish(&mut self, index: usize) {
         let Publisher {
             client,
             node,

@@ -54,7 +54,7 @@ pub(crate) fn run(plan: Plan) -> Outcome {
 }
 
 impl World {
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let most_ms = if self.calm { 25 } else { self.plan.step_ms };
         self.pass_time(most_ms);
         self.hear_news();
@@ -258,7 +258,8 @@ impl World {
         }
     }
 
-    fn come_to_rest(&mut self) -> bool {
+    /// Goes on until nothing is left to do. `false` if that never comes.
+    pub(crate) fn come_to_rest(&mut self) -> bool {
         let until = self.now + PATIENCE;
         while let Some(unrest) = self.unrest() {
             if self.now > until {

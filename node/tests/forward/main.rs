@@ -8,6 +8,7 @@ mod membership;
 mod message;
 mod oracle;
 mod plan;
+mod scenarios;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,0 +1,153 @@
+//! Courses of events that chance takes too seldom, or in which what must happen is not only that
+//! nothing is lost.
+
+use std::time::Duration;
+
+use zmesh_node::config::QueuePolicy;
+use zmesh_node::forward::{DropReason, Instance, Router};
+use zmesh_partition::{Member, Partition, Table};
+
+use crate::message::TOPICS;
+use crate::oracle::dropped;
+use crate::plan::Plan;
+use crate::world::World;
+
+const A: Instance = Instance(101);
+const B: Instance = Instance(201);
+const C: Instance = Instance(301);
+
+fn at_rest(plan: Plan) -> World {
+    let mut world = World::new(Plan {
+        publish: 0.0,
+        ..plan
+    });
+    assert!(world.come_to_rest());
+    world
+}
+
+fn seconds_later(world: &mut World, seconds: u64) {
+    let until = world.now + Duration::from_secs(seconds);
+    while world.now < until {
+        world.step();
+    }
+}
+
+fn owed(world: &World, node: Instance) -> usize {
+    let here = world.subscribers.iter().filter(|s| s.node == node);
+    here.map(|subscriber| subscriber.owed.len()).sum()
+}
+
+/// Among so many nodes.
+fn owner_of(topic: &str, nodes: u8) -> Instance {
+    let member = |id: u8| Member {
+        id: [id; 16],
+        weight: 1,
+    };
+    let members: Vec<Member> = (0..nodes).map(member).collect();
+    let owner = Table::new(&members).owner(Partition::of_topic(topic.as_bytes()));
+    let id = owner.expect("there are members")[0];
+    Instance(u64::from(id) * 100 + 101)
+}
+
+/// A subscriber to everything on a node, that was told so.
+fn subscriber_to_all(world: &mut World, node: Instance) -> usize {
+    world.open_subscriber(node);
+    let index = world.subscribers.len() - 1;
+    world.subscribe_to(index, "");
+    assert!(world.come_to_rest());
+    index
+}
+
+#[test]
+fn an_owner_whose_link_stays_down_is_gone_around() {
+    let mut world = at_rest(Plan::calm(1));
+    subscriber_to_all(&mut world, B);
+    let until = world.now + Duration::from_secs(3600);
+    assert!(TOPICS.iter().any(|topic| owner_of(topic, 3) == C));
+    world.cuts.insert((0, 2), until);
+    let id = world.process(A).dialed[&C];
+    world.break_session(id);
+    world.publish_everything();
+    assert!(owed(&world, B) > 0);
+    seconds_later(&mut world, 4);
+    assert!(!world.process(A).dialed.contains_key(&C));
+    assert_eq!(owed(&world, B), 0);
+}
+
+#[test]
+fn a_full_subscriber_holds_publishers_back_for_as_long_as_it_likes_and_then_lets_them_go() {
+    let mut plan = Plan::calm(2);
+    plan.queue.policy = QueuePolicy::Block;
+    plan.queue.bytes = 200;
+    let mut world = at_rest(plan);
+    let index = subscriber_to_all(&mut world, B);
+    world.subscribers[index].asleep = true;
+    for _ in 0..4 {
+        world.publish_everything();
+    }
+    let publisher = world.publishers.iter().position(|p| p.node == A);
+    let publisher = publisher.expect("each node has one");
+    seconds_later(&mut world, 30);
+    world.publish(publisher);
+    assert!(world.publishers[publisher].waiting);
+    assert!(world.process(A).router.stats().undone_bytes > 0);
+    world.subscribers[index].asleep = false;
+    world.subscribers[index].awake = true;
+    assert!(world.come_to_rest(), "{:?}", world.unrest());
+    assert_eq!(owed(&world, B), 0);
+    assert_eq!(world.oracle.violations, []);
+}
+
+#[test]
+fn a_node_that_acks_nothing_is_passed_over_and_taken_up_again() {
+    let mut world = at_rest(Plan::calm(3));
+    let index = subscriber_to_all(&mut world, B);
+    let until = world.now + Duration::from_secs(3600);
+    for from in [0, 2] {
+        world.cuts.insert((from, 1), until);
+        let dialer = world.instances()[usize::from(from)];
+        let id = world.process(dialer).dialed[&B];
+        world.break_session(id);
+    }
+    world.publish_everything();
+    seconds_later(&mut world, 10);
+    assert!(world.oracle.passed_over > 0);
+    for node in world.instances() {
+        let stats = world.process(node).router.stats();
+        assert_eq!(
+            (stats.undone_bytes, stats.unacked_bytes),
+            (0, 0),
+            "{node:?}"
+        );
+    }
+    let missing = world.subscribers[index].owed.len() as u64;
+    let routers = world.processes.values().map(|process| &process.router);
+    let counted = |router: &Router| dropped(&router.stats(), DropReason::PassedOver);
+    let counted: u64 = routers.map(counted).sum();
+    assert!(missing > 0 && missing <= counted, "{missing} of {counted}");
+    world.subscribers[index].owed.clear();
+    world.heal();
+    assert!(world.come_to_rest());
+    world.publish_everything();
+    assert!(world.come_to_rest());
+    assert_eq!(world.subscribers[index].owed.len(), 0);
+}
+
+#[test]
+fn a_prefix_given_up_and_taken_again_is_in_force_only_when_it_is_in_force_again() {
+    let mut world = at_rest(Plan::calm(4));
+    let index = subscriber_to_all(&mut world, B);
+    for _ in 0..3 {
+        let held = world.subscribers[index].prefixes.len();
+        world.unsubscribe(index);
+        assert_eq!(world.subscribers[index].prefixes.len(), held - 1);
+        world.subscribe_to(index, "");
+        let told = |world: &World| world.subscribers[index].prefixes[""].ready.is_some();
+        while !told(&world) {
+            world.step();
+        }
+        world.publish_everything();
+        assert!(world.come_to_rest());
+        assert_eq!(owed(&world, B), 0);
+    }
+}
