@@ -80,7 +80,11 @@ impl Router {
         let Some(slot) = self.peers.find(peer) else {
             return;
         };
-        self.peers.get_mut(slot).accepted_closed();
+        let peer = self.peers.get_mut(slot);
+        peer.accepted_closed();
+        if !peer.is_here() {
+            self.peers.unindex_interest(slot, &mut self.nodes);
+        }
         self.forget_if_unused(slot);
     }
 
@@ -229,8 +233,9 @@ impl Router {
         let peer = self.peers.get_mut(slot);
         peer.interest = Some(version);
         if peer.is_here() {
+            self.take_up_interest(slot);
+        } else if peer.is_missed() {
             self.peers.index_interest(slot, &mut self.nodes);
-            self.ack_interest(slot);
         }
         if snapshot {
             self.release_held(now);
@@ -240,20 +245,16 @@ impl Router {
     /// A peer is held alive: its prefixes count from now on, and it is told so. While nobody here
     /// knew of it they did not, and its clients must not be told that they do.
     pub(super) fn take_up_interest(&mut self, slot: Slot) {
-        if self.peers.index_interest(slot, &mut self.nodes) {
-            self.ack_interest(slot);
-        }
-    }
-
-    fn ack_interest(&mut self, slot: Slot) {
+        self.peers.index_interest(slot, &mut self.nodes);
         let peer = self.peers.get_mut(slot);
-        if !peer.accepted || peer.interest.is_none() {
+        if !peer.accepted || peer.interest == peer.told_interest {
             return;
         }
         if !peer.has_replies() {
             self.outputs.push_back(Output::Accepted(peer.instance));
         }
         peer.interest_ack = peer.interest;
+        peer.told_interest = peer.interest;
     }
 
     /// Takes up links whose records waited for interest that is now known, or for nodes that

@@ -171,9 +171,10 @@ impl Router {
             return held;
         }
         let peer = self.peers.get_mut(slot);
-        if peer.passed_over {
-            self.stats
-                .drop(DropReason::PassedOver, u64::from(header.messages));
+        let unreachable = (!peer.is_here()).then_some(DropReason::Unreachable);
+        let passed_over = peer.passed_over.then_some(DropReason::PassedOver);
+        if let Some(reason) = unreachable.or(passed_over) {
+            self.stats.drop(reason, u64::from(header.messages));
             return false;
         }
         if self

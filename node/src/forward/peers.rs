@@ -73,6 +73,8 @@ pub(crate) struct PeerState {
     pub(crate) card: Bytes,
     /// Membership holds it alive.
     pub(crate) in_topology: bool,
+    /// Membership held it alive, and now holds it dead.
+    pub(crate) held_dead: bool,
     /// Another node named it, and membership has no opinion yet.
     pub(crate) learned_at: Option<Time>,
     pub(crate) prefixes: HashSet<Vec<u8>>,
@@ -96,6 +98,8 @@ pub(crate) struct PeerState {
     pub(crate) acks: BTreeMap<(Instance, u16), u64>,
     pub(crate) dones: BTreeMap<u16, u64>,
     pub(crate) interest_ack: Option<u64>,
+    /// The version that was acked on this link.
+    pub(crate) told_interest: Option<u64>,
     pub(crate) say_holding: bool,
     /// Messages from it that wait until the interest of `awaiting` is known.
     pub(crate) held: VecDeque<Message>,
@@ -182,16 +186,14 @@ impl Peers {
         })
     }
 
-    /// Makes a peer's prefixes count for matching. `false` if they did.
-    pub(crate) fn index_interest(&mut self, slot: Slot, index: &mut PrefixIndex) -> bool {
+    /// Makes a peer's prefixes count for matching.
+    pub(crate) fn index_interest(&mut self, slot: Slot, index: &mut PrefixIndex) {
         let peer = self.get_mut(slot);
-        if std::mem::replace(&mut peer.indexed, true) {
-            return false;
+        if !std::mem::replace(&mut peer.indexed, true) {
+            for prefix in &peer.prefixes {
+                index.insert(prefix, slot);
+            }
         }
-        for prefix in &peer.prefixes {
-            index.insert(prefix, slot);
-        }
-        true
     }
 
     /// The opposite.
@@ -244,6 +246,7 @@ impl PeerState {
             instance,
             card: Bytes::new(),
             in_topology: false,
+            held_dead: false,
             learned_at: None,
             prefixes: HashSet::new(),
             interest: None,
@@ -261,6 +264,7 @@ impl PeerState {
             acks: BTreeMap::new(),
             dones: BTreeMap::new(),
             interest_ack: None,
+            told_interest: None,
             say_holding: false,
             held: VecDeque::new(),
             awaiting: BTreeSet::new(),
@@ -274,6 +278,12 @@ impl PeerState {
     /// Whether anybody says that it is alive.
     pub(crate) fn is_here(&self) -> bool {
         self.in_topology || self.learned_at.is_some()
+    }
+
+    /// Whether it is held dead although its link stands. What its clients want is dropped then,
+    /// and counted.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.held_dead && self.accepted && !self.is_here()
     }
 
     /// Whether nothing is left that anybody could ask for.
@@ -301,6 +311,7 @@ impl PeerState {
         self.acks.clear();
         self.dones.clear();
         self.interest_ack = None;
+        self.told_interest = None;
         self.say_holding = false;
         self.held.clear();
         self.awaiting.clear();

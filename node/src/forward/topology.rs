@@ -71,8 +71,10 @@ impl Router {
             let was_here = peer.in_topology;
             peer.in_topology = here.contains(&peer.instance);
             if peer.in_topology {
+                peer.held_dead = false;
                 self.departed.remove(&peer.instance);
             } else if was_here {
+                peer.held_dead = true;
                 self.departed.insert(peer.instance, now);
             }
             if self.topology.gone.contains(&peer.instance) {
@@ -121,7 +123,9 @@ impl Router {
             self.take_up_interest(slot);
             return;
         }
-        self.peers.unindex_interest(slot, &mut self.nodes);
+        if !peer.is_missed() {
+            self.peers.unindex_interest(slot, &mut self.nodes);
+        }
         self.stop_waiting_for(slot, DropReason::Unreachable, now);
         let peer = self.peers.get_mut(slot);
         peer.clear_outgoing();

@@ -151,3 +151,29 @@ fn a_prefix_given_up_and_taken_again_is_in_force_only_when_it_is_in_force_again(
         assert_eq!(owed(&world, B), 0);
     }
 }
+
+#[test]
+fn what_a_node_misses_while_it_is_held_dead_by_mistake_is_counted() {
+    let mut world = at_rest(Plan::calm(5));
+    let index = subscriber_to_all(&mut world, B);
+    let until = world.now + Duration::from_secs(20);
+    for node in [A, C] {
+        world.process(node).membership.doubt(B, until);
+        world.refresh(node);
+    }
+    for _ in 0..3 {
+        world.publish_everything();
+        seconds_later(&mut world, 1);
+    }
+    let missing = world.subscribers[index].owed.len() as u64;
+    let routers = world.processes.values().map(|process| &process.router);
+    let counted = |router: &Router| dropped(&router.stats(), DropReason::Unreachable);
+    let counted: u64 = routers.map(counted).sum();
+    assert!(missing > 0 && missing <= counted, "{missing} of {counted}");
+    world.subscribers[index].owed.clear();
+    seconds_later(&mut world, 20);
+    assert!(world.come_to_rest());
+    world.publish_everything();
+    assert!(world.come_to_rest());
+    assert_eq!(world.subscribers[index].owed.len(), 0);
+}
