@@ -4,6 +4,7 @@
 //! [`start`] is the way in. The threads of a node, and who may talk to whom, are drawn in
 //! ARCHITECTURE.md; the heart is [`forward`].
 
+mod close;
 pub mod config;
 mod control;
 mod data;

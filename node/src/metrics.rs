@@ -9,6 +9,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::close::CloseReason;
 use crate::forward::{DropReason, Stats};
 
 /// Bounds for the time until a subscription is known everywhere, in seconds: from one round trip
@@ -79,7 +80,7 @@ impl Metrics {
             links_refused: counters(
                 r,
                 "zmesh_links_refused_total",
-                "Connections to the link port that were refused, by reason.",
+                "Connections to the link port refused, or closed for what they said, by reason.",
                 &["reason"],
             )?,
             gossip_packets: counters(
@@ -117,13 +118,21 @@ impl Metrics {
             registry: registry.clone(),
         };
         registry.register(Box::new(metrics.subscription_ready.clone()))?;
-        for (reason, _) in crate::edge::CloseReason::ALL {
-            metrics.connections_closed.with_label_values(&[reason]);
+        metrics.name_reasons();
+        Ok(metrics)
+    }
+
+    /// A counter that is there from the start, with zero, makes its first rise visible.
+    fn name_reasons(&self) {
+        for reason in CloseReason::of_clients() {
+            self.connections_closed.with_label_values(&[reason.name()]);
+        }
+        for reason in CloseReason::of_links() {
+            self.links_refused.with_label_values(&[reason.name()]);
         }
         for (reason, _) in DropReason::ALL {
-            metrics.messages.dropped.with_label_values(&[reason]);
+            self.messages.dropped.with_label_values(&[reason]);
         }
-        Ok(metrics)
     }
 
     /// Copies the core's numbers.
@@ -165,32 +174,26 @@ impl Metrics {
     }
 
     /// A connection to the client address was closed.
-    pub(crate) fn connection_closed(&self, reason: &str) {
-        self.connections_closed.with_label_values(&[reason]).inc();
-    }
-
-    /// A connection that began like HTTP was not.
-    pub(crate) fn bad_http(&self) {
-        self.connection_closed(crate::edge::BAD_HTTP);
+    pub(crate) fn connection_closed(&self, reason: CloseReason) {
+        self.connections_closed
+            .with_label_values(&[reason.name()])
+            .inc();
     }
 
     /// Closed connections by reason, without the reasons that did not happen.
     pub(crate) fn closed_connections(&self) -> Vec<(&'static str, u64)> {
-        let reasons = crate::edge::CloseReason::ALL
-            .into_iter()
-            .map(|(name, _)| name);
-        let counts = reasons.map(|name| {
-            (
-                name,
-                self.connections_closed.with_label_values(&[name]).get(),
-            )
-        });
+        let counts = CloseReason::of_clients()
+            .map(CloseReason::name)
+            .map(|name| {
+                let counter = self.connections_closed.with_label_values(&[name]);
+                (name, counter.get())
+            });
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// A connection to the link port was refused.
-    pub(crate) fn link_refused(&self, reason: &str) {
-        self.links_refused.with_label_values(&[reason]).inc();
+    /// A connection to the link port was refused, or closed for what it said.
+    pub(crate) fn link_refused(&self, reason: CloseReason) {
+        self.links_refused.with_label_values(&[reason.name()]).inc();
     }
 
     /// Everything in Prometheus's text format.

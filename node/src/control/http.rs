@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{Shared, api};
+use crate::close::CloseReason;
 
 /// HTTP connections served at a time; more wait.
 const CONNECTIONS: usize = 256;
@@ -40,7 +41,7 @@ pub(crate) async fn serve(
         tokio::spawn(async move {
             let served = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, router));
             if let Ok(Err(error)) = served.await {
-                metrics.bad_http();
+                metrics.connection_closed(CloseReason::BadHttp);
                 tracing::info!(error, "HTTP connection closed");
             }
             drop(place);

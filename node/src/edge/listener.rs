@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 
-use super::close::CloseReason;
 use super::session;
+use crate::close::CloseReason;
 use crate::hub::{Hub, Phase};
 use crate::zmtp::handshake::{self, HandshakeError, Remote};
 
@@ -48,7 +48,7 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr) {
         Err(reason) => reason,
     };
     hub.open_connections.set(hub.open_connections.get() - 1);
-    hub.metrics.connection_closed(reason.name());
+    hub.metrics.connection_closed(reason);
     if reason.is_ordinary() {
         tracing::debug!(%peer, reason = reason.name(), "connection closed");
     } else {

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::close::CloseReason;
+use crate::close::CloseReason;
 use crate::forward::{ClientId, SubscribeError};
 use crate::hub::{ClientInfo, Handle, Hub, frame_limits};
 use crate::zmtp::frames::{FrameError, FrameLimits, Span, command_parts, put_command};
@@ -42,6 +42,7 @@ struct Session<'a> {
 enum Command {
     Subscribe(Vec<u8>),
     Cancel(Vec<u8>),
+    /// With the answer to it.
     Ping(Vec<u8>),
 }
 

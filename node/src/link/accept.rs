@@ -9,6 +9,7 @@ use tokio::task::spawn_local;
 
 use super::session::{Link, LinkError};
 use super::wire::Head;
+use crate::close::CloseReason;
 use crate::hub::{Hub, Side};
 use crate::zmtp::handshake;
 
@@ -27,7 +28,7 @@ pub(crate) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok(_) if Rc::strong_count(&open) > MAX_CONNECTIONS => {
-                hub.metrics.link_refused("too_many_connections");
+                hub.metrics.link_refused(CloseReason::TooManyConnections);
             }
             Ok((stream, peer)) => {
                 let (hub, open) = (Rc::clone(&hub), Rc::clone(&open));
@@ -48,20 +49,11 @@ async fn serve(hub: &Hub, stream: TcpStream, peer: SocketAddr) {
     let opened = tokio::time::timeout(HELLO_TIMEOUT, open(hub, stream)).await;
     let (mut link, instance, name) = match opened {
         Ok(Ok(opened)) => opened,
-        Ok(Err(LinkError::Refused(reason))) => {
-            hub.metrics.link_refused("mismatch");
-            tracing::warn!(%peer, reason, "link refused");
-            return;
-        }
-        Ok(Err(error)) => {
-            hub.metrics.link_refused("bad_handshake");
-            tracing::info!(%peer, %error, "connection to the link port closed");
-            return;
-        }
+        Ok(Err(error)) => return refuse(hub, peer, &error, error.reason()),
         Err(_) => {
-            hub.metrics.link_refused("handshake_timeout");
-            tracing::info!(%peer, "connection to the link port said nothing");
-            return;
+            let error = std::io::ErrorKind::TimedOut.into();
+            let reason = Some(CloseReason::HandshakeTimeout);
+            return refuse(hub, peer, &LinkError::Io(error), reason);
         }
     };
     let handle = hub.add_link(instance, Side::Accepted);
@@ -71,7 +63,23 @@ async fn serve(hub: &Hub, stream: TcpStream, peer: SocketAddr) {
     if hub.remove_link(instance, Side::Accepted, &handle) {
         hub.input(|router, _| router.handle_accepted_closed(instance));
     }
-    tracing::debug!(peer = name, reason = %error, "accepted link ended");
+    match error.reason().filter(|reason| !reason.is_ordinary()) {
+        Some(reason) => refuse(hub, peer, &error, Some(reason)),
+        None => tracing::debug!(peer = name, reason = %error, "accepted link ended"),
+    }
+}
+
+/// Tells of a connection that did not become a link, or that was closed for what it said.
+fn refuse(hub: &Hub, peer: SocketAddr, error: &LinkError, reason: Option<CloseReason>) {
+    let Some(reason) = reason else { return };
+    hub.metrics.link_refused(reason);
+    let name = reason.name();
+    match error {
+        // Two meshes that meet are worth waking someone.
+        LinkError::Refused(why) => tracing::warn!(%peer, reason = name, why, "link refused"),
+        _ if reason.is_ordinary() => tracing::debug!(%peer, reason = name, "no link came of it"),
+        _ => tracing::info!(%peer, reason = name, %error, "link refused"),
+    }
 }
 
 async fn open(
@@ -83,14 +91,14 @@ async fn open(
         "DEALER" => Ok("ROUTER"),
         _ => Err("this is the port for links between zmesh nodes".into()),
     })
-    .await
-    .map_err(|error| LinkError::Io(std::io::Error::other(error)))?;
+    .await?;
     let mut link = Link::new(hub, stream);
     let Head::Hello(hello) = link.read_head().await? else {
-        return Err(LinkError::Io(std::io::Error::other("no hello")));
+        return Err(LinkError::NoHello);
     };
     match link.check(&hello) {
         Ok(instance) => {
+            link.trust();
             let own = link.hello();
             link.send_head(&own).await?;
             Ok((link, instance, hello.name))

@@ -69,16 +69,16 @@ fn tell_membership(hub: &Hub, target: &Target, error: &LinkError) {
 async fn open<'a>(hub: &'a Hub, target: &Target) -> Result<Link<'a>, LinkError> {
     let mut stream = TcpStream::connect(&target.address).await?;
     stream.set_nodelay(true)?;
-    handshake::connect(&mut stream, "DEALER")
-        .await
-        .map_err(|error| LinkError::Io(std::io::Error::other(error)))?;
+    handshake::connect(&mut stream, "DEALER").await?;
     let mut link = Link::new(hub, stream);
+    // The answer to the hello may come together with what follows it.
+    link.trust();
     let own = link.hello();
     link.send_head(&own).await?;
     let hello = match link.read_head().await? {
         Head::Hello(hello) => hello,
         Head::Refused { reason } => return Err(LinkError::Refused(reason)),
-        _ => return Err(LinkError::Io(std::io::Error::other("no hello"))),
+        _ => return Err(LinkError::NoHello),
     };
     let instance = link.check(&hello).map_err(LinkError::Refused)?;
     if instance != target.instance {

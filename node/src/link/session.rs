@@ -11,9 +11,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::wire::{self, Head, Hello, MARGIN_BYTES, WireError};
+use crate::close::CloseReason;
 use crate::forward::{BadMessage, Instance, Message};
 use crate::hub::{Handle, Hub, Side};
 use crate::zmtp::frames::{FrameError, FrameLimits, WIDEST, command_parts};
+use crate::zmtp::handshake::HandshakeError;
 use crate::zmtp::heartbeat;
 use crate::zmtp::pipe::{Pipe, Read, Scanned};
 
@@ -34,6 +36,12 @@ const REPLY_BYTES: usize = 128 << 10;
 /// Reads of one link before the others have their turn.
 const READS_PER_TURN: usize = 4;
 
+/// What a peer may send before it is known to belong to this mesh.
+const HELLO_LIMITS: FrameLimits = FrameLimits {
+    message_bytes: 4 << 10,
+    frames: 2,
+};
+
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
@@ -45,6 +53,10 @@ pub(super) enum LinkError {
     Replaced,
     #[error("{0}")]
     Refused(String),
+    #[error("it does not begin with who it is")]
+    NoHello,
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -53,6 +65,22 @@ pub(super) enum LinkError {
     Wire(#[from] WireError),
     #[error(transparent)]
     Message(#[from] BadMessage),
+}
+
+impl LinkError {
+    /// In the words of all ports; none for a link that gave way to a newer one.
+    pub(super) fn reason(&self) -> Option<CloseReason> {
+        Some(match self {
+            Self::Closed => CloseReason::PeerClosed,
+            Self::Silent => CloseReason::HeartbeatTimeout,
+            Self::Replaced => return None,
+            Self::Refused(_) => CloseReason::Mismatch,
+            Self::NoHello | Self::Wire(_) | Self::Message(_) => CloseReason::BadMessage,
+            Self::Handshake(error) => error.into(),
+            Self::Io(error) => error.into(),
+            Self::Frame(error) => (*error).into(),
+        })
+    }
 }
 
 /// A link between this node and a peer.
@@ -68,14 +96,10 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub(super) fn new(hub: &'a Hub, stream: TcpStream) -> Self {
-        let message_bytes = WIDEST.message_bytes + MARGIN_BYTES;
         Self {
             hub,
             pipe: Pipe::new(stream),
-            limits: FrameLimits {
-                message_bytes,
-                frames: 2,
-            },
+            limits: HELLO_LIMITS,
             scanned: Scanned::default(),
             heard: Instant::now(),
             unreplied: 0,
@@ -154,6 +178,14 @@ impl<'a> Link<'a> {
             return Err(format!("node {} is this process itself", me.name));
         }
         Ok(Instance(hello.instance))
+    }
+
+    /// From now on the peer may send whatever a member of the mesh sends.
+    pub(super) fn trust(&mut self) {
+        self.limits = FrameLimits {
+            message_bytes: WIDEST.message_bytes + MARGIN_BYTES,
+            frames: 2,
+        };
     }
 
     /// Carries messages until the link ends.

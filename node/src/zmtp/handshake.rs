@@ -69,7 +69,18 @@ async fn greet(stream: &mut TcpStream) -> Result<u8, HandshakeError> {
     stream.write_all(&greeting()).await?;
     let mut bytes = [0; GREETING_BYTES];
     let (signature, rest) = bytes.split_at_mut(SIGNATURE_BYTES);
-    stream.read_exact(signature).await?;
+    stream.read_exact(&mut signature[..1]).await?;
+    if signature[0] != 0xFF {
+        // Told at once: such a peer may wait for an answer before it says more.
+        let is_old = signature[0] == 1 && stream.read_u8().await? == 0;
+        let error = if is_old {
+            GreetingError::OldVersion
+        } else {
+            GreetingError::NotZmtp
+        };
+        return Err(error.into());
+    }
+    stream.read_exact(&mut signature[1..]).await?;
     let mut start = [0; SIGNATURE_BYTES];
     start.copy_from_slice(signature);
     check_signature(&start)?;
