@@ -28,6 +28,7 @@ pub(crate) enum CloseReason {
     BadHttp,
     Mismatch,
     BadMessage,
+    NoPacket,
 }
 
 /// What can happen on every port.
@@ -65,6 +66,11 @@ impl CloseReason {
         EVERYWHERE.into_iter().chain(own)
     }
 
+    /// Every reason on the gossip port.
+    pub(crate) fn of_gossip() -> impl Iterator<Item = Self> {
+        EVERYWHERE.into_iter().chain([Self::NoPacket])
+    }
+
     /// Its name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -87,6 +93,7 @@ impl CloseReason {
             Self::BadHttp => "bad_http",
             Self::Mismatch => "mismatch",
             Self::BadMessage => "bad_message",
+            Self::NoPacket => "no_packet",
         }
     }
 

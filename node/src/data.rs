@@ -116,8 +116,8 @@ async fn run(
     mut stopped: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     let hub = Rc::new(Hub::new(&settings.config, parts));
-    let clients = listener(settings.clients)?;
-    let links = listener(settings.links)?;
+    let clients = TcpListener::from_std(settings.clients)?;
+    let links = TcpListener::from_std(settings.links)?;
     spawn_local(edge::listen(Rc::clone(&hub), clients));
     spawn_local(link::listen(Rc::clone(&hub), links));
     spawn_local(follow_view(Rc::clone(&hub), settings.view.clone()));
@@ -132,11 +132,6 @@ async fn run(
             },
         }
     }
-}
-
-fn listener(listener: StdListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
 }
 
 /// Tells the core of each view and keeps a link to every living member.

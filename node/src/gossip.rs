@@ -2,12 +2,14 @@
 
 mod commands;
 mod driver;
+mod inbox;
 mod log;
 mod lookup;
 mod peers;
 mod socket;
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,8 +20,10 @@ use zmesh_gossip::{Config, InvalidMember, Me, Member, NodeId, Stats};
 use self::commands::Command;
 pub(crate) use self::commands::GossipCommands;
 use self::driver::Driver;
-use self::socket::Inbox;
+use self::inbox::Inbox;
 use crate::config::bracketed;
+use crate::listen::listen;
+use crate::metrics::Metrics;
 
 /// What the gossip thread is started with.
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ pub(crate) struct Settings {
     pub(crate) cluster: String,
     /// Number of partitions of the mesh.
     pub(crate) partitions: u32,
-    /// Address to bind the gossip socket to.
+    /// Address to listen on.
     pub(crate) bind: IpAddr,
     /// Its port; 0 takes a free one.
     pub(crate) port: u16,
@@ -46,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) client: String,
     /// `host:port` for links, as others are told.
     pub(crate) link: String,
+    /// Where closed connections are counted.
+    pub(crate) metrics: Metrics,
 }
 
 /// Why the gossip thread did not start.
@@ -61,8 +67,8 @@ pub enum StartError {
         address: IpAddr,
         /// The port.
         port: u16,
-        /// libzmq's words.
-        reason: zmq::Error,
+        /// The system's words.
+        reason: io::Error,
     },
     /// Others cannot connect to "every address".
     #[error("bound to {0}, this node needs --advertise HOST: the host that other nodes connect to")]
@@ -75,7 +81,7 @@ pub enum StartError {
     Socket(#[from] zmq::Error),
     /// The same for threads.
     #[error("cannot start the gossip thread: {0}")]
-    Thread(#[from] std::io::Error),
+    Thread(#[from] io::Error),
 }
 
 /// A member as this node knows it.
@@ -132,14 +138,13 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
         None if settings.bind.is_unspecified() => return Err(StartError::NoHost(settings.bind)),
         None => settings.bind.to_string(),
     };
-    let context = zmq::Context::new();
-    let inbox =
-        Inbox::bind(&context, settings.bind, settings.port).map_err(|reason| StartError::Bind {
-            address: settings.bind,
-            port: settings.port,
-            reason,
-        })?;
-    let address = format!("{}:{}", bracketed(&host), inbox.port());
+    let wanted = SocketAddr::new(settings.bind, settings.port);
+    let listener = listen(wanted).map_err(|reason| StartError::Bind {
+        address: settings.bind,
+        port: settings.port,
+        reason,
+    })?;
+    let address = format!("{}:{}", bracketed(&host), listener.local_addr()?.port());
     let me = Me {
         cluster: settings.cluster,
         name: settings.name,
@@ -163,12 +168,13 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
     let seed = rand::random();
     let machine = zmesh_gossip::Gossip::new(config, me, settings.seeds, seed, Duration::ZERO)?;
 
+    let context = zmq::Context::new();
     let (wake_in, wake_out) = socket::wake_pair(&context)?;
     let (commands, received) = GossipCommands::new(wake_in);
     let (publish, membership) = watch::channel(Arc::default());
     let (fail, fatal) = watch::channel(None);
     let ears = driver::Ears {
-        inbox,
+        inbox: Inbox::start(listener, commands.clone(), settings.metrics)?,
         wake: wake_out,
         received,
     };

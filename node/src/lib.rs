@@ -13,6 +13,7 @@ pub mod forward;
 mod gossip;
 mod hub;
 mod link;
+mod listen;
 mod metrics;
 mod node;
 pub mod report;

@@ -29,7 +29,9 @@ pub(crate) struct Metrics {
     pub(crate) links: IntGaugeVec,
     pub(crate) gossip_packets: IntCounterVec,
     pub(crate) gossip_bytes: IntCounterVec,
+    pub(crate) gossip_rejected: IntCounterVec,
     pub(crate) subscription_ready: Histogram,
+    gossip_closed: IntCounterVec,
     links_refused: IntCounterVec,
     connections: IntGaugeVec,
     connections_opened: IntCounterVec,
@@ -95,6 +97,18 @@ impl Metrics {
                 "Bytes of gossip packets, by direction.",
                 &["direction"],
             )?,
+            gossip_rejected: counters(
+                r,
+                "zmesh_gossip_packets_rejected_total",
+                "Gossip packets that could not be read or came from elsewhere, by reason.",
+                &["reason"],
+            )?,
+            gossip_closed: counters(
+                r,
+                "zmesh_gossip_connections_closed_total",
+                "Connections to the gossip port that were closed, by reason.",
+                &["reason"],
+            )?,
             connections: gauges(
                 r,
                 "zmesh_connections",
@@ -126,6 +140,9 @@ impl Metrics {
     fn name_reasons(&self) {
         for reason in CloseReason::of_clients() {
             self.connections_closed.with_label_values(&[reason.name()]);
+        }
+        for reason in CloseReason::of_gossip() {
+            self.gossip_closed.with_label_values(&[reason.name()]);
         }
         for reason in CloseReason::of_links() {
             self.links_refused.with_label_values(&[reason.name()]);
@@ -194,6 +211,11 @@ impl Metrics {
     /// A connection to the link port was refused, or closed for what it said.
     pub(crate) fn link_refused(&self, reason: CloseReason) {
         self.links_refused.with_label_values(&[reason.name()]).inc();
+    }
+
+    /// A connection to the gossip port was closed.
+    pub(crate) fn gossip_connection_closed(&self, reason: CloseReason) {
+        self.gossip_closed.with_label_values(&[reason.name()]).inc();
     }
 
     /// Everything in Prometheus's text format.

@@ -1,12 +1,11 @@
 //! Starts and stops a node: its three listeners, its three threads, and what runs between them.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Socket, Type};
 use tokio::sync::{mpsc, watch};
 use zmesh_partition::PARTITIONS;
 
@@ -16,11 +15,9 @@ use crate::data::{self, DataThread};
 use crate::forward::Instance;
 use crate::gossip::{self, Gossip};
 use crate::hub::{Me, Parts, Phase};
+use crate::listen::listen;
 use crate::metrics::Metrics;
 use crate::view::View;
-
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 1024;
 
 /// How long the control thread waits for HTTP answers on their way when the node stops.
 const HTTP_PATIENCE: Duration = Duration::from_millis(200);
@@ -97,6 +94,7 @@ pub fn start(config: Config) -> Result<Node, StartError> {
     let host = config.advertised_host()?;
     let client = format!("{host}:{}", clients.local_addr()?.port());
     let link = format!("{host}:{}", links.local_addr()?.port());
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
     let gossip = gossip::start(gossip::Settings {
         name: config.name.clone(),
         cluster: config.cluster.clone(),
@@ -109,10 +107,10 @@ pub fn start(config: Config) -> Result<Node, StartError> {
         weight: config.weight,
         client: client.clone(),
         link: link.clone(),
+        metrics: metrics.clone(),
     })?;
     tell_open_to(&config);
     let address = gossip.address().to_string();
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
     let status = Arc::new(Latch::default());
     let (sender, stop) = mpsc::channel(1);
     let started = Started {
@@ -365,20 +363,6 @@ fn bind(what: &'static str, config: &Config, port: Option<u16>) -> Result<TcpLis
             remedy,
         }
     })
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A restarted node takes its port again although old connections linger. On Windows the
-    // option would let two processes share the port.
-    #[cfg(not(windows))]
-    socket.set_reuse_address(true)?;
-    if matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()) {
-        socket.set_only_v6(false)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 /// What became of a node, for threads that wait for it.

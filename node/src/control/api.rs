@@ -117,6 +117,9 @@ fn copy_into_metrics(shared: &Shared, stats: &Stats, peers: &[PeerStats]) {
     let bytes = |direction| metrics.gossip_bytes.with_label_values(&[direction]);
     raise(&bytes("sent"), gossip.sent_bytes);
     raise(&bytes("received"), gossip.received_bytes);
+    let rejected = |reason| metrics.gossip_rejected.with_label_values(&[reason]);
+    raise(&rejected("malformed"), gossip.malformed);
+    raise(&rejected("foreign"), gossip.foreign);
 }
 
 fn state_name(state: zmesh_gossip::State) -> &'static str {

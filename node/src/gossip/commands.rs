@@ -120,6 +120,11 @@ impl GossipCommands {
         self.waker.wake();
     }
 
+    /// There is something for the thread to look at.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
     /// The thread is awake and will look at everything once more: a command that comes from now
     /// on wakes it again.
     pub(super) fn heard(&self) {

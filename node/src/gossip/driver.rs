@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use zmesh_gossip::{Gossip, NodeId, Output};
-use zmq::{Context, Message, Socket};
+use zmq::{Context, Socket};
 
 use super::commands::{Command, GossipCommands};
+use super::inbox::Inbox;
 use super::log::{log_event, log_refused, log_refused_other};
 use super::lookup::Lookup;
 use super::peers::Peers;
-use super::socket::Inbox;
 use super::{Known, Membership, StartError};
 
 /// Packets taken in one go before timers and commands have their turn.
@@ -49,6 +49,8 @@ pub(super) struct Driver {
     /// Set when the goodbye has begun.
     stop_at: Option<Duration>,
     departed: bool,
+    /// Packets were left for the next turn.
+    more: bool,
 }
 
 impl Driver {
@@ -75,6 +77,7 @@ impl Driver {
             published_at: Duration::ZERO,
             stop_at: None,
             departed: false,
+            more: false,
         })
     }
 
@@ -114,9 +117,9 @@ impl Driver {
         // Rounded up, or the thread would spin through the last part of a millisecond.
         let wait = until.saturating_sub(self.now()).as_micros().div_ceil(1000);
         let wait = i64::try_from(wait).unwrap_or(i64::MAX).min(1000);
-        let wait = if self.departed { 0 } else { wait };
-        let own = [self.ears.inbox.socket(), &self.ears.wake].map(|s| s.as_poll_item(zmq::POLLIN));
-        let mut items: Vec<_> = own.into_iter().chain(self.peers.poll_items()).collect();
+        let wait = if self.departed || self.more { 0 } else { wait };
+        let own = std::iter::once(self.ears.wake.as_poll_item(zmq::POLLIN));
+        let mut items: Vec<_> = own.chain(self.peers.poll_items()).collect();
         if let Err(error) = zmq::poll(&mut items, wait) {
             tracing::debug!(%error, "waiting for gossip was interrupted");
         }
@@ -163,19 +166,14 @@ impl Driver {
     }
 
     fn take_packets(&mut self) {
-        let mut packet = Message::new();
+        self.more = true;
         for _ in 0..PACKETS_A_WAKE {
-            match self.ears.inbox.receive(&mut packet) {
-                Ok(true) => {
-                    tracing::trace!(bytes = packet.len(), "gossip packet in");
-                    self.machine.handle_packet(&packet, self.now());
-                }
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "cannot receive gossip");
-                    break;
-                }
-            }
+            let Some(packet) = self.ears.inbox.receive() else {
+                self.more = false;
+                return;
+            };
+            tracing::trace!(bytes = packet.len(), "gossip packet in");
+            self.machine.handle_packet(&packet, self.now());
         }
     }
 

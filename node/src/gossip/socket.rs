@@ -1,11 +1,11 @@
-//! The libzmq sockets of the gossip thread and their options, each default of which is wrong here.
+//! The libzmq sockets that gossip goes out through, and their options, each default of which is
+//! wrong here.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use zmesh_gossip::MAX_PACKET_IN;
-use zmq::{Context, Error, Message, Socket};
+use zmq::{Context, Error, Socket};
 
-/// Packets that wait in one direction of one connection. A packet that finds the queue full is
+/// Packets that wait for one connection. A packet that finds the queue full is
 /// dropped: the next one replaces it.
 const QUEUE: i32 = 64;
 /// A connection attempt, and a handshake, that takes longer has failed, in milliseconds.
@@ -13,6 +13,8 @@ const CONNECT_MS: i32 = 1000;
 const HANDSHAKE_MS: i32 = 2000;
 /// Time between attempts to reconnect: first, and at most, in milliseconds.
 const RECONNECT_MS: (i32, i32) = (100, 1000);
+/// Nobody sends anything back but commands.
+const MAX_MESSAGE_IN: i64 = 1 << 10;
 /// libzmq's own heartbeats reap connections whose other end has vanished without a word. They are
 /// no evidence of life: libzmq answers them while the program hangs.
 const HEARTBEAT_MS: i32 = 2000;
@@ -31,59 +33,6 @@ pub(super) enum Noticed {
     Failed,
 }
 
-/// The ROUTER on which every packet comes in. Nothing is ever sent over it.
-pub(super) struct Inbox {
-    socket: Socket,
-    port: u16,
-}
-
-impl Inbox {
-    pub(super) fn bind(context: &Context, address: IpAddr, port: u16) -> Result<Self, Error> {
-        let socket = context.socket(zmq::ROUTER)?;
-        common(&socket, address)?;
-        // A process that restarts with its old identity takes its connection over at once.
-        socket.set_router_handover(true)?;
-        // A packet to a peer that is not connected is an error and not silently dropped.
-        socket.set_router_mandatory(true)?;
-        // For port 0 a free one is taken, which the endpoint then tells.
-        socket.bind(&format!("tcp://{}", SocketAddr::new(address, port)))?;
-        let bound = socket.get_last_endpoint()?.map_err(|_| Error::EINVAL)?;
-        let port = bound
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok());
-        Ok(Self {
-            socket,
-            port: port.ok_or(Error::EINVAL)?,
-        })
-    }
-
-    pub(super) fn port(&self) -> u16 {
-        self.port
-    }
-
-    pub(super) fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
-    /// The next packet into `packet`; `false` if none waits. What is not one identity and one
-    /// frame becomes an empty packet, which nobody takes for a good one.
-    pub(super) fn receive(&self, packet: &mut Message) -> Result<bool, Error> {
-        match self.socket.recv(packet, zmq::DONTWAIT) {
-            Err(Error::EAGAIN) => return Ok(false),
-            result => result?,
-        }
-        let mut frames = 1;
-        while packet.get_more() {
-            self.socket.recv(packet, zmq::DONTWAIT)?;
-            frames += 1;
-        }
-        if frames != 2 {
-            *packet = Message::new();
-        }
-        Ok(true)
-    }
-}
-
 /// A DEALER to one destination, with a monitor for what the connection itself tells.
 pub(super) struct Outlet {
     socket: Socket,
@@ -95,7 +44,17 @@ impl Outlet {
     /// thread that serves all sockets.
     pub(super) fn open(context: &Context, to: SocketAddr, number: u64) -> Result<Self, Error> {
         let socket = context.socket(zmq::DEALER)?;
-        common(&socket, to.ip())?;
+        // Packets that wait at the end are of no use to anybody.
+        socket.set_linger(0)?;
+        socket.set_sndhwm(QUEUE)?;
+        // Only for IPv6 addresses: with it, libzmq reports IPv4 ones as mapped.
+        socket.set_ipv6(to.is_ipv6())?;
+        socket.set_handshake_ivl(HANDSHAKE_MS)?;
+        // Nothing comes this way but commands.
+        socket.set_rcvhwm(QUEUE)?;
+        socket.set_maxmsgsize(MAX_MESSAGE_IN)?;
+        socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
+        socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MS)?;
         // Nothing is queued for a connection that is not there: old packets are worth nothing.
         socket.set_immediate(true)?;
         socket.set_connect_timeout(CONNECT_MS)?;
@@ -160,18 +119,4 @@ pub(super) fn wake_pair(context: &Context) -> Result<(Socket, Socket), Error> {
     out.bind(WAKE)?;
     into.connect(WAKE)?;
     Ok((into, out))
-}
-
-fn common(socket: &Socket, address: IpAddr) -> Result<(), Error> {
-    // Packets that wait at the end are of no use to anybody.
-    socket.set_linger(0)?;
-    socket.set_sndhwm(QUEUE)?;
-    socket.set_rcvhwm(QUEUE)?;
-    // Only for IPv6 addresses: with it, libzmq reports IPv4 ones as mapped.
-    socket.set_ipv6(address.is_ipv6())?;
-    // Whoever connects and says nothing is sent away.
-    socket.set_handshake_ivl(HANDSHAKE_MS)?;
-    socket.set_maxmsgsize(MAX_PACKET_IN as i64)?;
-    socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
-    socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MS)
 }

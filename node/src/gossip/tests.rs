@@ -24,6 +24,7 @@ fn settings(name: &str, seeds: &[&str]) -> Settings {
         zone: String::new(),
         client: "127.0.0.1:5555".into(),
         link: "127.0.0.1:5557".into(),
+        metrics: Metrics::new("test").unwrap(),
     }
 }
 
@@ -156,9 +157,95 @@ fn a_thread_that_ends_without_goodbye_is_found_dead_by_its_refused_connection() 
     });
 }
 
+/// Connections to the gossip port that were closed for this reason.
+fn closed(metrics: &Metrics, reason: &str) -> u64 {
+    let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+    let sample = format!("zmesh_gossip_connections_closed_total{{reason=\"{reason}\"}} ");
+    let mut counts = text.lines().filter_map(|line| line.strip_prefix(&sample));
+    counts.next().unwrap().parse().unwrap()
+}
+
+/// The opening of a ZMTP peer of this socket type, and what it says then.
+fn opened(socket_type: &str, then: &[u8]) -> Vec<u8> {
+    use crate::zmtp::greeting::{greeting, ready};
+    [&greeting()[..], &ready(socket_type), then].concat()
+}
+
+/// Says this and waits until the other side closes; gives what it said before.
+fn say(address: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut raw = TcpStream::connect(address).unwrap();
+    raw.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The other side may close while this is written.
+    let _ = raw.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = raw.read_to_end(&mut answer).map_err(|error| {
+        let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
+        assert!(reset, "the connection stays open: {error}");
+    });
+    answer
+}
+
 #[test]
-fn garbage_on_the_gossip_port_harms_nobody() {
-    let a = start_ready(settings("a", &[]));
+fn garbage_on_the_gossip_port_is_closed_with_its_reason_and_harms_nobody() {
+    let settings_a = settings("a", &[]);
+    let metrics = settings_a.metrics.clone();
+    let a = start_ready(settings_a);
+    let b = start_ready(settings("b", &[a.address()]));
+    wait(&b, "a view of two", |m| m.view.len() == 2);
+    let half = &opened("DEALER", &[])[..40];
+    let mut curve = opened("DEALER", &[]);
+    curve[12..17].copy_from_slice(b"CURVE");
+    let endless = &[2, 0x80, 0, 0, 0, 0, 0, 0, 0];
+    let garbage = [
+        ("not_zmtp", &[0x16, 3, 1, 2, 0][..]),
+        ("not_zmtp", b"GET / HTTP/1.1\r\n\r\n"),
+        ("not_zmtp", &[0x80; 4096]),
+        ("old_zmtp", &[1, 0, 4, 0, b'a']),
+        (
+            "old_zmtp",
+            &[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 1, 1, 0, 0],
+        ),
+        ("mechanism", &curve),
+        ("handshake_timeout", &[]),
+        ("handshake_timeout", half),
+        (
+            "bad_handshake",
+            &[&opened("", &[])[..64], &[0, 1, 2]].concat(),
+        ),
+        ("unsupported_socket_type", &opened("SUB", &[])),
+        ("message_too_large", &opened("DEALER", endless)),
+        (
+            "too_many_frames",
+            &opened("DEALER", &[1, 0].repeat(1_000_000)),
+        ),
+        ("bad_frame", &opened("DEALER", &[0xf8, 1, 2])),
+    ];
+    for (reason, bytes) in garbage {
+        let before = closed(&metrics, reason);
+        let answer = say(a.address(), bytes);
+        assert!(answer.len() < 1024);
+        let patience = std::time::Instant::now() + PATIENCE;
+        while closed(&metrics, reason) == before {
+            assert!(
+                std::time::Instant::now() < patience,
+                "{reason} is not counted"
+            );
+            std::thread::yield_now();
+        }
+        assert_eq!(closed(&metrics, reason), before + 1, "{reason}");
+    }
+    let c = start_ready(settings("c", &[a.address()]));
+    for node in [&a, &b, &c] {
+        wait(node, "a view of three", |m| m.view.len() == 3);
+        assert_eq!(node.watch().borrow().stats.deaths, 0);
+    }
+}
+
+#[test]
+fn packets_that_cannot_be_read_are_counted_and_their_connection_stays() {
+    let settings = settings("a", &[]);
+    let metrics = settings.metrics.clone();
+    let a = start_ready(settings);
     let context = zmq::Context::new();
     let dealer = context.socket(zmq::DEALER).unwrap();
     dealer.set_linger(0).unwrap();
@@ -166,28 +253,32 @@ fn garbage_on_the_gossip_port_harms_nobody() {
     for length in 0..300 {
         dealer.send(vec![length as u8; length], 0).unwrap();
     }
-    dealer
-        .send_multipart(vec![b"two".to_vec(), b"frames".to_vec()], 0)
-        .unwrap();
+    let two = vec![b"two".to_vec(), b"frames".to_vec()];
+    dealer.send_multipart(two, 0).unwrap();
     wait(&a, "counting", |m| {
-        m.stats.malformed + m.stats.foreign >= 301
+        m.stats.malformed + m.stats.foreign == 301
     });
-    for garbage in [
-        &[0x16, 3, 1, 2, 0][..],
-        b"GET / HTTP/1.1\r\n\r\n",
-        &[0xff; 4096],
-    ] {
-        let mut raw = TcpStream::connect(a.address()).unwrap();
-        raw.set_read_timeout(Some(PATIENCE)).unwrap();
-        // The other side may close while this is written.
-        let _ = raw.write_all(garbage);
-        let mut answer = Vec::new();
-        let _ = raw.read_to_end(&mut answer);
-        assert!(answer.len() < 1024);
-    }
+    assert_eq!(closed(&metrics, "peer_closed"), 0);
+    drop(dealer);
+    wait(&a, "the end of it", |_| {
+        closed(&metrics, "peer_closed") == 1
+    });
+}
+
+#[test]
+fn a_crowd_that_says_nothing_is_sent_away_and_a_member_comes_in() {
+    let settings_a = settings("a", &[]);
+    let metrics = settings_a.metrics.clone();
+    let a = start_ready(settings_a);
+    let crowd: Vec<_> = (0..200)
+        .map(|_| TcpStream::connect(a.address()).unwrap())
+        .collect();
     let b = start_ready(settings("b", &[a.address()]));
     wait(&b, "a view of two", |m| m.view.len() == 2);
-    assert_eq!(a.watch().borrow().stats.deaths, 0);
+    wait(&a, "the crowd to be sent away", |_| {
+        closed(&metrics, "handshake_timeout") == 200
+    });
+    drop(crowd);
 }
 
 #[test]
