@@ -415,8 +415,13 @@ impl Router {
         }
     }
 
+    /// Whoever is owed acks that wait, for a subscriber or for the interest of another node, must
+    /// not take this node for one that acks nothing.
     fn say_holding(&mut self) {
         let held: BTreeSet<Slot> = self.withheld.keys().map(|(from, _, _)| *from).collect();
+        let waits = |slot: &Slot| (self.peers.get(*slot)).is_some_and(|p| !p.awaiting.is_empty());
+        let waiting = self.peers.slots().into_iter().filter(waits);
+        let held: BTreeSet<Slot> = held.into_iter().chain(waiting).collect();
         for slot in held.into_iter().filter(|slot| *slot != SELF) {
             let Some(peer) = self.peers.get(slot) else {
                 continue;

@@ -55,7 +55,8 @@ pub enum Message {
         /// The version.
         version: u64,
     },
-    /// Acceptor: it lives, and holds acks back because a subscriber's queue is full.
+    /// Acceptor: it lives, and holds acks back because a subscriber's queue is full, or because
+    /// records wait for another node's interest.
     Holding,
 }
 

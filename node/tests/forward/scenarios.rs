@@ -177,3 +177,21 @@ fn what_a_node_misses_while_it_is_held_dead_by_mistake_is_counted() {
     assert!(world.come_to_rest());
     assert_eq!(world.subscribers[index].owed.len(), 0);
 }
+
+#[test]
+fn a_node_that_waits_for_the_interest_of_another_is_not_passed_over() {
+    let mut world = at_rest(Plan::calm(6));
+    subscriber_to_all(&mut world, B);
+    // A member that cannot say what it wants.
+    let silent = world.start(7);
+    let until = world.now + Duration::from_secs(3600);
+    world.cuts.extend([0, 1, 2].map(|to| ((7, to), until)));
+    world.process(A).membership.learn(silent);
+    world.refresh(A);
+    world.publish_everything();
+    seconds_later(&mut world, 2);
+    assert!(owed(&world, B) > 0);
+    seconds_later(&mut world, 6);
+    assert_eq!(owed(&world, B), 0);
+    assert_eq!(world.oracle.passed_over, 0);
+}
