@@ -18,7 +18,7 @@ use oracle::Kind;
 use plan::{Plan, Planted};
 
 /// Seeds of the ordinary test.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 500;
 
 /// Runs a seed. What is wrong is told in a line that says how to run it again.
 fn check(seed: u64) -> Result<Outcome, String> {
