@@ -73,6 +73,8 @@ impl Router {
         let state = self.peers.get_mut(slot);
         state.accepted_closed();
         state.accepted = true;
+        // Its state may have been made anew since it was taken for dead.
+        state.held_dead = self.departed.contains_key(&peer);
     }
 
     /// A peer's link to this node is down.
