@@ -11,7 +11,7 @@ use zmesh_gossip::NodeId;
 use crate::data::Asker;
 use crate::forward::Time;
 use crate::gossip::Membership;
-use crate::hub::Phase;
+use crate::hub::{HttpConnection, Phase};
 use crate::metrics::Metrics;
 use crate::view::View;
 
@@ -84,9 +84,6 @@ pub(crate) async fn follow_membership(
 pub(crate) const HTTP_BACKLOG: usize = 256;
 
 /// A channel for connections that turned out to speak HTTP.
-pub(crate) fn http_channel() -> (
-    mpsc::Sender<std::net::TcpStream>,
-    mpsc::Receiver<std::net::TcpStream>,
-) {
+pub(crate) fn http_channel() -> (mpsc::Sender<HttpConnection>, mpsc::Receiver<HttpConnection>) {
     mpsc::channel(HTTP_BACKLOG)
 }

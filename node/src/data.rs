@@ -71,6 +71,11 @@ impl Asker {
         self.questions.send(question).await.ok()?;
         answered.await.ok()
     }
+
+    /// Ends when the data thread has.
+    pub(crate) async fn closed(&self) {
+        self.questions.closed().await;
+    }
 }
 
 impl DataThread {

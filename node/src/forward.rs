@@ -26,6 +26,7 @@ mod router;
 mod serving;
 mod stats;
 mod subscriptions;
+mod timeouts;
 mod topology;
 
 pub use batch::{Batch, Header};

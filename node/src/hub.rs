@@ -7,9 +7,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use zmesh_gossip::Member;
 
 use crate::config::{Config, Limits};
@@ -68,6 +69,9 @@ impl Phase {
     }
 }
 
+/// A connection that speaks HTTP, with its place among the connections of the client address.
+pub(crate) type HttpConnection = (std::net::TcpStream, OwnedSemaphorePermit);
+
 /// This process.
 #[derive(Clone, Debug)]
 pub(crate) struct Me {
@@ -84,13 +88,15 @@ pub(crate) struct Hub {
     pub(crate) metrics: Metrics,
     pub(crate) gossip: GossipCommands,
     /// HTTP connections, found by their first bytes on the client address.
-    pub(crate) http: mpsc::Sender<std::net::TcpStream>,
+    pub(crate) http: mpsc::Sender<HttpConnection>,
     /// Clients are let in while the node is ready.
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) arena: RefCell<Arena>,
     pub(crate) clients: RefCell<BTreeMap<ClientId, ClientInfo>>,
-    /// Connections on the client address, whatever they speak.
-    pub(crate) open_connections: Cell<usize>,
+    /// Places for connections on the client address, whatever they speak.
+    pub(crate) places: Arc<Semaphore>,
+    /// Bytes that sessions took from the core and have not written.
+    pub(crate) unwritten: Cell<usize>,
     router: RefCell<Router>,
     links: RefCell<HashMap<(Instance, Side), Rc<Handle>>>,
     start: Instant,
@@ -102,7 +108,7 @@ pub(crate) struct Parts {
     pub(crate) me: Me,
     pub(crate) metrics: Metrics,
     pub(crate) gossip: GossipCommands,
-    pub(crate) http: mpsc::Sender<std::net::TcpStream>,
+    pub(crate) http: mpsc::Sender<HttpConnection>,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
@@ -126,7 +132,8 @@ impl Hub {
             phase: parts.phase,
             arena: RefCell::default(),
             clients: RefCell::default(),
-            open_connections: Cell::new(0),
+            places: Arc::new(Semaphore::new(config.limits.max_connections)),
+            unwritten: Cell::new(0),
             links: RefCell::default(),
             start: Instant::now(),
             next_client: Cell::new(1),

@@ -49,8 +49,10 @@ struct Messages {
     delivered: IntCounter,
     delivered_bytes: IntCounter,
     dropped: IntCounterVec,
+    dropped_bytes: IntCounterVec,
     duplicate_records: IntCounter,
     undone_bytes: IntGauge,
+    queued_bytes: IntGauge,
     unacked_bytes: IntGauge,
     moving_partitions: IntGauge,
     subscriptions: IntGauge,
@@ -149,6 +151,7 @@ impl Metrics {
         }
         for (reason, _) in DropReason::ALL {
             self.messages.dropped.with_label_values(&[reason]);
+            self.messages.dropped_bytes.with_label_values(&[reason]);
         }
     }
 
@@ -168,8 +171,13 @@ impl Metrics {
                 &messages.dropped.with_label_values(&[reason]),
                 stats.dropped[kind as usize],
             );
+            raise(
+                &messages.dropped_bytes.with_label_values(&[reason]),
+                stats.dropped_bytes[kind as usize],
+            );
         }
         messages.undone_bytes.set(stats.undone_bytes as i64);
+        messages.queued_bytes.set(stats.queued_bytes as i64);
         messages.unacked_bytes.set(stats.unacked_bytes as i64);
         messages
             .moving_partitions
@@ -258,6 +266,12 @@ impl Messages {
                 "Messages dropped, by reason.",
                 &["reason"],
             )?,
+            dropped_bytes: counters(
+                r,
+                "zmesh_bytes_dropped_total",
+                "Bytes of dropped messages, by reason.",
+                &["reason"],
+            )?,
             duplicate_records: counter(
                 r,
                 "zmesh_records_duplicate_total",
@@ -267,6 +281,11 @@ impl Messages {
                 r,
                 "zmesh_undone_bytes",
                 "Bytes taken from clients and not yet known to be with all who want them.",
+            )?,
+            queued_bytes: gauge(
+                r,
+                "zmesh_queued_bytes",
+                "Bytes that wait in subscribers' queues.",
             )?,
             unacked_bytes: gauge(
                 r,

@@ -7,14 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use zmesh_partition::PARTITIONS;
 
 use crate::config::{Config, ConfigError};
 use crate::control::{self, Shared};
-use crate::data::{self, DataThread};
+use crate::data::{self, Asker, DataThread};
 use crate::forward::Instance;
 use crate::gossip::{self, Gossip};
-use crate::hub::{Me, Parts, Phase};
+use crate::hub::{HttpConnection, Hub, Me, Parts, Phase};
 use crate::listen::listen;
 use crate::metrics::Metrics;
 use crate::view::View;
@@ -251,10 +252,10 @@ fn spawn_control(
                 let shared = Arc::new(shared);
                 let (watch, published) = (gossip.watch(), Arc::clone(&phase));
                 let follow = control::follow_membership(watch, views, published, me.id, metrics);
-                tokio::spawn(follow);
+                let follow = tokio::spawn(follow);
                 tokio::spawn(tell_ready(shared.phase.clone(), Arc::clone(&status)));
                 tokio::spawn(control::serve(Arc::clone(&shared), http_connections));
-                end(&gossip, stop).await?;
+                end(&gossip, &shared.data, follow, stop).await?;
                 phase.send_replace(Phase::Leaving);
                 gossip.commands().set_leaving();
                 hand_over(&shared).await;
@@ -273,7 +274,7 @@ fn parts(
     config: &Config,
     gossip: &Gossip,
     metrics: Metrics,
-    http: mpsc::Sender<std::net::TcpStream>,
+    http: mpsc::Sender<HttpConnection>,
     phase: watch::Receiver<Phase>,
 ) -> Parts {
     let me = gossip.me();
@@ -292,9 +293,23 @@ fn parts(
 }
 
 /// Waits for whatever ends the node.
-async fn end(gossip: &Gossip, mut stop: mpsc::Receiver<()>) -> Result<(), Fatal> {
+async fn end(
+    gossip: &Gossip,
+    data: &Asker,
+    follow: JoinHandle<()>,
+    mut stop: mpsc::Receiver<()>,
+) -> Result<(), Fatal> {
+    let bug = |thread| {
+        Err(Fatal(format!(
+            "the {thread} thread has ended: this is a bug"
+        )))
+    };
     tokio::select! {
+        // In this order: a thread that ends for a reason has told it before.
+        biased;
         reason = gossip.fatal() => Err(Fatal(reason.to_string())),
+        () = data.closed() => bug("data"),
+        _ = follow => bug("gossip"),
         _ = stop.recv() => Ok(()),
     }
 }
@@ -308,12 +323,8 @@ async fn hand_over(shared: &Shared) {
         if !alone && views.wait_for(without_me).await.is_err() {
             return;
         }
-        while let Some(owed) = shared
-            .data
-            .ask(|hub| hub.look(|router| router.stats()))
-            .await
-        {
-            if owed.undone_bytes == 0 && owed.unacked_bytes == 0 {
+        while let Some(left) = shared.data.ask(left_to_hand_over).await {
+            if left == 0 {
                 return;
             }
             tokio::time::sleep(HAND_OVER_POLL).await;
@@ -322,6 +333,12 @@ async fn hand_over(shared: &Shared) {
     if tokio::time::timeout(HAND_OVER, done).await.is_err() {
         tracing::warn!("stopped before all messages were handed over");
     }
+}
+
+/// Bytes of messages that this node has and somebody else should have.
+fn left_to_hand_over(hub: &Hub) -> usize {
+    let stats = hub.look(|router| router.stats());
+    stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes + hub.unwritten.get()
 }
 
 async fn tell_ready(mut phase: watch::Receiver<Phase>, status: Arc<Latch>) {

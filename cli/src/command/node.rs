@@ -120,6 +120,7 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     logging::start(&settings)?;
+    end_at_panic();
     descriptors::take_all();
     let node = zmesh_node::start(settings.node)?;
     let stopping = Arc::new(AtomicBool::new(false));
@@ -132,6 +133,16 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Outcome> {
     }
     node.wait()?;
     Ok(Outcome::Done)
+}
+
+/// A node with a thread less would go on to own topics and serve nobody: a bug ends it all, and
+/// others take over.
+fn end_at_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
 }
 
 /// Stops the node at a signal, or when stdin ends if that was asked for.

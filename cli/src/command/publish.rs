@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::args::{Target, duration};
 use crate::exit::Outcome;
@@ -37,9 +37,15 @@ pub(crate) struct PubArgs {
     timeout: Duration,
 }
 
+/// Nodes drop what clients publish on such topics.
+const RESERVED: &str = "$zmesh.";
+
 pub(crate) fn run(args: &PubArgs) -> Result<Outcome> {
     let node = &args.target.node;
     let topic = args.topic.as_bytes();
+    if args.topic.starts_with(RESERVED) {
+        bail!("topics that begin with {RESERVED} are the mesh's own: choose another");
+    }
     let stream = node.connect(args.timeout)?;
     let publisher = Publisher::open(stream, topic, args.timeout)
         .with_context(|| format!("{node} is no node that takes messages"))?;

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::{Shared, api};
 use crate::close::CloseReason;
+use crate::hub::HttpConnection;
 
 /// HTTP connections served at a time; more wait.
 const CONNECTIONS: usize = 256;
@@ -26,14 +27,11 @@ const HEADER_BYTES: usize = 16 << 10;
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Serves until no more connections can come.
-pub(crate) async fn serve(
-    shared: Arc<Shared>,
-    mut connections: mpsc::Receiver<std::net::TcpStream>,
-) {
+pub(crate) async fn serve(shared: Arc<Shared>, mut connections: mpsc::Receiver<HttpConnection>) {
     let metrics = shared.metrics.clone();
     let router = api::router(shared);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Some(stream) = connections.recv().await {
+    while let Some((stream, connected)) = connections.recv().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
@@ -44,7 +42,7 @@ pub(crate) async fn serve(
                 metrics.connection_closed(CloseReason::BadHttp);
                 tracing::info!(error, "HTTP connection closed");
             }
-            drop(place);
+            drop((place, connected));
         });
     }
 }

@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_local;
 
 use super::session;
@@ -12,23 +15,26 @@ use crate::close::CloseReason;
 use crate::hub::{Hub, Phase};
 use crate::zmtp::handshake::{self, HandshakeError, Remote};
 
+/// TCP asks a client that is silent so often whether its host is there.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
 /// Pause after an accept that failed for want of descriptors: there is no use in trying at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a connection turned out to speak.
 enum Spoken {
     Zmtp(TcpStream, Remote),
-    /// It is in the hands of the HTTP server.
-    Http,
+    Http(std::net::TcpStream),
 }
 
 /// Accepts connections for ever.
 pub(crate) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                spawn_local(serve(Rc::clone(&hub), stream, peer));
-            }
+            Ok((stream, peer)) => match Arc::clone(&hub.places).try_acquire_owned() {
+                Ok(place) => drop(spawn_local(serve(Rc::clone(&hub), stream, peer, place))),
+                Err(_) => closed(&hub, peer, CloseReason::TooManyConnections),
+            },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a client; is `ulimit -n` too low?");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -37,17 +43,22 @@ pub(crate) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
     }
 }
 
-async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr) {
-    hub.open_connections.set(hub.open_connections.get() + 1);
-    let reason = match open(&hub, stream).await {
-        Ok(Spoken::Zmtp(stream, remote)) => session::run(&hub, stream, peer, remote).await,
-        Ok(Spoken::Http) => {
-            hub.open_connections.set(hub.open_connections.get() - 1);
-            return;
+async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    match open(&hub, stream).await {
+        Ok(Spoken::Zmtp(stream, remote)) => {
+            let reason = session::run(&hub, stream, peer, remote).await;
+            closed(&hub, peer, reason);
         }
-        Err(reason) => reason,
-    };
-    hub.open_connections.set(hub.open_connections.get() - 1);
+        Ok(Spoken::Http(stream)) => {
+            if hub.http.try_send((stream, place)).is_err() {
+                closed(&hub, peer, CloseReason::TooManyConnections);
+            }
+        }
+        Err(reason) => closed(&hub, peer, reason),
+    }
+}
+
+fn closed(hub: &Hub, peer: SocketAddr, reason: CloseReason) {
     hub.metrics.connection_closed(reason);
     if reason.is_ordinary() {
         tracing::debug!(%peer, reason = reason.name(), "connection closed");
@@ -57,19 +68,17 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr) {
 }
 
 async fn open(hub: &Hub, stream: TcpStream) -> Result<Spoken, CloseReason> {
-    if hub.open_connections.get() > hub.limits.max_connections {
-        return Err(CloseReason::TooManyConnections);
-    }
     stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
     let timeout = hub.limits.handshake_timeout;
     let is_http = tokio::time::timeout(timeout, sniff(&stream))
         .await
         .map_err(|_| CloseReason::HandshakeTimeout)??;
     if is_http {
-        let handed = hub.http.try_send(stream.into_std()?);
-        return handed
-            .map(|()| Spoken::Http)
-            .map_err(|_| CloseReason::TooManyConnections);
+        return Ok(Spoken::Http(stream.into_std()?));
     }
     let mut phase = hub.phase.clone();
     if phase

@@ -1,5 +1,6 @@
 //! A client's ZMTP connection after the handshake: messages in, messages out, subscriptions.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -11,17 +12,22 @@ use tokio::time::Instant;
 
 use crate::close::CloseReason;
 use crate::forward::{ClientId, SubscribeError};
-use crate::hub::{ClientInfo, Handle, Hub, frame_limits};
+use crate::hub::{ClientInfo, Handle, Hub, Phase, frame_limits};
 use crate::zmtp::frames::{FrameError, FrameLimits, Span, command_parts, put_command};
 use crate::zmtp::handshake::Remote;
 use crate::zmtp::heartbeat;
 use crate::zmtp::pipe::{Pipe, Read, Scanned};
 
-/// A client is asked for a sign of life so often, if it speaks ZMTP 3.1.
+/// A publisher is asked for a sign of life so often, if it speaks ZMTP 3.1. A subscriber is not: one
+/// that is slow does not read the question behind what it has yet to read, and libzmq would close the
+/// connection itself when the time to live in a PING runs out. TCP finds out whether its host is gone.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
-/// A client that was asked and said nothing for so long is gone.
+/// A publisher that was asked and said nothing for so long is gone.
 const PING_TTL: Duration = Duration::from_secs(30);
+
+/// Writes of one connection before the others have their turn.
+const WRITES_PER_TURN: usize = 16;
 
 /// Reads of one connection before the others have their turn.
 const READS_PER_TURN: usize = 4;
@@ -36,6 +42,8 @@ struct Session<'a> {
     is_publisher: bool,
     heartbeats: bool,
     heard: Instant,
+    /// Messages in the pipe: where they end in all that was ever queued, how many, their bytes.
+    unwritten: VecDeque<(u64, u32, usize)>,
 }
 
 /// A command that the client sent.
@@ -66,8 +74,9 @@ pub(super) async fn run(
         limits: frame_limits(&hub.limits),
         scanned: Scanned::default(),
         is_publisher,
-        heartbeats: remote.minor > 0,
+        heartbeats: is_publisher && remote.minor > 0,
         heard: Instant::now(),
+        unwritten: VecDeque::new(),
     };
     let socket_type = remote.socket_type.clone();
     let info = ClientInfo {
@@ -80,12 +89,13 @@ pub(super) async fn run(
     hub.clients.borrow_mut().insert(id, info);
     hub.input(|router, _| router.handle_client_opened(id));
     if is_publisher {
-        session.pipe.queue(subscribe_all(remote.minor));
+        session.queue(subscribe_all(remote.minor));
     }
     let reason = match session.serve().await {
         Ok(()) => CloseReason::SlowSubscriber,
         Err(reason) => reason,
     };
+    session.give_up_unwritten();
     hub.clients.borrow_mut().remove(&id);
     hub.input(|router, now| router.handle_client_closed(id, now));
     hub.metrics.connection_ended(&socket_type);
@@ -107,13 +117,15 @@ impl Session<'_> {
     /// Ends with `Ok` when the core asks for it.
     async fn serve(&mut self) -> Result<(), CloseReason> {
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let mut writes = 0;
         loop {
-            let may_read =
-                !self.is_publisher || self.hub.input(|router, _| router.may_read(self.id));
+            let may_read = self.may_read();
             self.fill();
-            if !self.pipe.write()? {
-                // The socket is full: it says when there is room.
-            } else if self.pipe.has_room() && self.fill() {
+            if self.write()? && self.fill() {
+                writes += 1;
+                if writes % WRITES_PER_TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
             let handle = Rc::clone(&self.handle);
@@ -133,6 +145,54 @@ impl Session<'_> {
         }
     }
 
+    /// A publisher is not read over its budget, nor when the node hands over to go.
+    fn may_read(&self) -> bool {
+        if !self.is_publisher {
+            return true;
+        }
+        let leaving = *self.hub.phase.borrow() == Phase::Leaving;
+        !leaving && self.hub.input(|router, _| router.may_read(self.id))
+    }
+
+    /// Writes once. Returns whether everything is out.
+    fn write(&mut self) -> Result<bool, CloseReason> {
+        let before = self.pipe.unwritten();
+        let all = self.pipe.write()?;
+        let hub = self.hub;
+        hub.unwritten
+            .set(hub.unwritten.get() + self.pipe.unwritten() - before);
+        while self
+            .unwritten
+            .front()
+            .is_some_and(|(end, ..)| *end <= self.pipe.written())
+        {
+            self.unwritten.pop_front();
+        }
+        Ok(all)
+    }
+
+    /// The client has gone: what it did not get is no longer counted as delivered.
+    fn give_up_unwritten(&mut self) {
+        let hub = self.hub;
+        hub.unwritten
+            .set(hub.unwritten.get() - self.pipe.unwritten());
+        let messages = self
+            .unwritten
+            .iter()
+            .map(|(_, messages, _)| u64::from(*messages))
+            .sum();
+        let bytes = self.unwritten.iter().map(|(.., bytes)| bytes).sum();
+        hub.input(|router, _| router.handle_unwritten(messages, bytes));
+    }
+
+    /// Puts bytes behind what is to be written.
+    fn queue(&mut self, bytes: Bytes) {
+        self.hub
+            .unwritten
+            .set(self.hub.unwritten.get() + bytes.len());
+        self.pipe.queue(bytes);
+    }
+
     /// Moves what waits in the core to the socket's queue. Returns whether anything was there.
     fn fill(&mut self) -> bool {
         let mut any = false;
@@ -141,7 +201,10 @@ impl Session<'_> {
                 .hub
                 .input(|router, now| router.take_segment(self.id, now));
             let Some(segment) = segment else { break };
-            self.pipe.queue(segment.bytes);
+            let (messages, bytes) = (segment.messages, segment.bytes.len());
+            self.queue(segment.bytes);
+            let end = self.pipe.written() + self.pipe.unwritten() as u64;
+            self.unwritten.push_back((end, messages, bytes));
             any = true;
         }
         any
@@ -149,6 +212,9 @@ impl Session<'_> {
 
     async fn read(&mut self) -> Result<(), CloseReason> {
         for _ in 0..READS_PER_TURN {
+            if !self.may_read() {
+                return Ok(());
+            }
             let read = self.pipe.read(&mut self.hub.arena.borrow_mut())?;
             match read {
                 Read::Blocked => return Ok(()),
@@ -160,9 +226,6 @@ impl Session<'_> {
                 }
             }
             if self.pipe.is_drained() {
-                return Ok(());
-            }
-            if self.is_publisher && !self.hub.input(|router, _| router.may_read(self.id)) {
                 return Ok(());
             }
         }
@@ -209,7 +272,7 @@ impl Session<'_> {
             // A client that does not read its answers gets no more of them.
             Command::Ping(_) if !self.pipe.has_room() => {}
             Command::Ping(data) => {
-                self.pipe.queue(Bytes::from(heartbeat::pong(&data)));
+                self.queue(Bytes::from(heartbeat::pong(&data)));
             }
         }
         Ok(())
@@ -245,7 +308,7 @@ impl Session<'_> {
             self.heard = Instant::now();
         }
         if self.pipe.has_room() {
-            self.pipe.queue(Bytes::from(heartbeat::ping(PING_TTL)));
+            self.queue(Bytes::from(heartbeat::ping(PING_TTL)));
         }
         Ok(())
     }

@@ -15,12 +15,22 @@ pub(crate) const READY_TOPIC: &[u8] = b"$zmesh.ready";
 /// Topics that begin like this are spoken by nodes only, each to its own clients.
 pub(crate) const RESERVED: &[u8] = b"$zmesh.";
 
+/// With so many bytes in all queues together, every queue counts as full: many slow subscribers
+/// must not take what the node needs for the others.
+const QUEUED_BYTES: usize = 1 << 30;
+
+/// What a record costs beside its bytes, at its origin and its owner, while it is on its way. Tiny
+/// messages of changing topics would take a multiple of their budget without it.
+const RECORD_BYTES: usize = 256;
+
 /// All clients of the node.
 #[derive(Debug)]
 pub(crate) struct Clients {
     clients: HashMap<ClientId, Client, FixedState>,
     pub(crate) index: PrefixIndex,
     undone: usize,
+    /// Bytes in all queues.
+    queued: usize,
     budgets: Budgets,
 }
 
@@ -37,6 +47,8 @@ pub(crate) struct Client {
     /// Prefixes, each as often as it was subscribed to.
     pub(crate) subscriptions: HashMap<Vec<u8>, u32>,
     pub(crate) prefix_bytes: usize,
+    /// Subscriptions that [`READY_TOPIC`] begins with.
+    ready_prefixes: u32,
     undone: usize,
     paused: bool,
     closing: bool,
@@ -51,7 +63,7 @@ pub(crate) enum Asked {
     Nothing,
     /// The queue was empty: the connection must be woken.
     Wake,
-    /// The queue is full and the policy is to hold publishers back. Wakes as well.
+    /// The queue is full and the policy is to hold publishers back.
     Hold,
     /// The connection has to go.
     Close,
@@ -63,6 +75,7 @@ impl Clients {
             clients: HashMap::default(),
             index: PrefixIndex::default(),
             undone: 0,
+            queued: 0,
             budgets,
         }
     }
@@ -72,6 +85,7 @@ impl Clients {
             queue: Queue::new(queue),
             subscriptions: HashMap::new(),
             prefix_bytes: 0,
+            ready_prefixes: 0,
             undone: 0,
             paused: false,
             closing: false,
@@ -88,7 +102,9 @@ impl Clients {
         let Some(client) = self.clients.remove(&id) else {
             return Vec::new();
         };
-        stats.drop(DropReason::SubscriberGone, client.queue.messages());
+        self.queued -= client.queue.bytes();
+        let waited = (client.queue.messages(), client.queue.payload_bytes());
+        stats.drop(DropReason::SubscriberGone, waited.0, waited.1);
         for prefix in client.subscriptions.keys() {
             self.index.remove(prefix, id.0);
         }
@@ -112,17 +128,20 @@ impl Clients {
         let Some(client) = self.clients.get_mut(&id) else {
             return Asked::Nothing;
         };
-        let messages = u64::from(segment.messages);
+        let (messages, bytes) = (u64::from(segment.messages), segment.bytes.len());
         stats.matched_messages += messages;
         if client.closing {
-            stats.drop(DropReason::SubscriberGone, messages);
+            stats.drop(DropReason::SubscriberGone, messages, bytes);
             return Asked::Nothing;
         }
         let was_empty = client.queue.is_empty();
-        match client.queue.push(segment, now) {
+        let before = client.queue.bytes();
+        let pushed = client.queue.push(segment, self.queued >= QUEUED_BYTES, now);
+        self.queued = self.queued - before + client.queue.bytes();
+        match pushed {
             Pushed::Queued { dropped } => {
-                client.dropped += dropped;
-                stats.drop(DropReason::QueueOldest, dropped);
+                client.dropped += dropped.messages;
+                stats.drop(DropReason::QueueOldest, dropped.messages, dropped.bytes);
                 if was_empty {
                     Asked::Wake
                 } else {
@@ -132,12 +151,12 @@ impl Clients {
             Pushed::Blocked => Asked::Hold,
             Pushed::Refused => {
                 client.dropped += messages;
-                stats.drop(DropReason::QueueFull, messages);
+                stats.drop(DropReason::QueueFull, messages, bytes);
                 Asked::Nothing
             }
             Pushed::Disconnect => {
                 client.closing = true;
-                stats.drop(DropReason::SubscriberGone, messages);
+                stats.drop(DropReason::SubscriberGone, messages, bytes);
                 Asked::Close
             }
         }
@@ -148,15 +167,18 @@ impl Clients {
     pub(crate) fn pop(&mut self, id: ClientId, stats: &mut Stats) -> Option<(Segment, bool)> {
         let client = self.clients.get_mut(&id)?;
         let was_full = client.queue.is_full();
+        let before = client.queue.bytes();
         let segment = client.queue.pop()?;
+        self.queued = self.queued - before + client.queue.bytes();
         client.delivered += u64::from(segment.messages);
         stats.delivered_messages += u64::from(segment.messages);
         stats.delivered_bytes += segment.bytes.len() as u64;
         Some((segment, was_full && !client.queue.is_full()))
     }
 
-    /// Bytes of a client are on their way.
+    /// A record of a client is on its way.
     pub(crate) fn charge(&mut self, id: ClientId, messages: u64, bytes: usize) {
+        let bytes = bytes + RECORD_BYTES;
         self.undone += bytes;
         if let Some(client) = self.clients.get_mut(&id) {
             client.taken += messages;
@@ -164,8 +186,9 @@ impl Clients {
         }
     }
 
-    /// Bytes of a client are done. Whoever may be read again is put into `resumed`.
+    /// A record of a client is done. Whoever may be read again is put into `resumed`.
     pub(crate) fn discharge(&mut self, id: ClientId, bytes: usize, resumed: &mut Vec<ClientId>) {
+        let bytes = bytes + RECORD_BYTES;
         let was_over = self.undone >= self.budgets.node;
         self.undone -= bytes;
         if let Some(client) = self.clients.get_mut(&id) {
@@ -203,6 +226,11 @@ impl Clients {
         self.undone
     }
 
+    /// Bytes that wait in queues.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued
+    }
+
     pub(crate) fn stats(&self, id: ClientId) -> Option<ClientStats> {
         let client = self.clients.get(&id)?;
         Some(ClientStats {
@@ -224,7 +252,37 @@ impl Client {
     /// Whether the client asked to be told of its subscriptions. A prefix of the name will do, as
     /// with any topic, but not one so short that it was meant for something else.
     pub(crate) fn wants_ready(&self) -> bool {
-        let mut prefixes = self.subscriptions.keys();
-        prefixes.any(|prefix| prefix.starts_with(RESERVED) && READY_TOPIC.starts_with(prefix))
+        self.ready_prefixes > 0
     }
+
+    /// Notes a subscription. `true` if the client did not hold it.
+    pub(crate) fn subscribe(&mut self, prefix: &[u8]) -> bool {
+        let times = self.subscriptions.entry(prefix.to_vec()).or_insert(0);
+        *times = times.saturating_add(1);
+        if *times > 1 {
+            return false;
+        }
+        self.prefix_bytes += prefix.len();
+        self.ready_prefixes += u32::from(asks_for_ready(prefix));
+        true
+    }
+
+    /// Takes a subscription back. `true` if the client no longer holds it.
+    pub(crate) fn unsubscribe(&mut self, prefix: &[u8]) -> bool {
+        let Some(times) = self.subscriptions.get_mut(prefix) else {
+            return false;
+        };
+        *times -= 1;
+        if *times > 0 {
+            return false;
+        }
+        self.subscriptions.remove(prefix);
+        self.prefix_bytes -= prefix.len();
+        self.ready_prefixes -= u32::from(asks_for_ready(prefix));
+        true
+    }
+}
+
+fn asks_for_ready(prefix: &[u8]) -> bool {
+    prefix.starts_with(RESERVED) && READY_TOPIC.starts_with(prefix)
 }

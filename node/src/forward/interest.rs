@@ -1,7 +1,7 @@
 //! What this node's own clients subscribe to, how the other nodes hear of it, and when a
 //! subscription is in force everywhere.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::{ClientId, Time};
 
@@ -17,7 +17,8 @@ pub(crate) struct Interest {
     prefixes: BTreeMap<Box<[u8]>, Held>,
     bytes: usize,
     version: u64,
-    waiting: VecDeque<Waiting>,
+    /// By the version that brought the prefix in; a version belongs to one prefix.
+    waiting: BTreeMap<u64, Vec<Waiting>>,
     /// Every member has acked this version.
     ready: u64,
 }
@@ -32,7 +33,6 @@ struct Held {
 /// A subscription that some member has yet to ack.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting {
-    version: u64,
     pub(crate) client: ClientId,
     pub(crate) prefix: Box<[u8]>,
     pub(crate) since: Time,
@@ -53,8 +53,7 @@ impl Interest {
             self.bytes += prefix.len();
             self.version = version;
         }
-        self.waiting.push_back(Waiting {
-            version: since,
+        self.waiting.entry(since).or_default().push(Waiting {
             client,
             prefix: prefix.into(),
             since: now,
@@ -80,23 +79,24 @@ impl Interest {
     /// Every member has acked `version`: what is thereby ready.
     pub(crate) fn acked(&mut self, version: u64) -> Vec<Waiting> {
         self.ready = version;
-        let (ready, waiting) = self
-            .waiting
-            .drain(..)
-            .partition(|waiting: &Waiting| waiting.version <= version);
-        self.waiting = waiting;
-        Vec::from(ready)
+        let later = self.waiting.split_off(&(version + 1));
+        let ready = std::mem::replace(&mut self.waiting, later);
+        ready.into_values().flatten().collect()
     }
 
     /// A connection has gone: nobody is to be told.
     pub(crate) fn forget(&mut self, client: ClientId) {
-        self.waiting.retain(|waiting| waiting.client != client);
+        for waiting in self.waiting.values_mut() {
+            waiting.retain(|waiting| waiting.client != client);
+        }
     }
 
     /// A connection has given a prefix up. If it takes it again, only that is to be told.
     pub(crate) fn forget_prefix(&mut self, client: ClientId, prefix: &[u8]) {
-        self.waiting
-            .retain(|waiting| waiting.client != client || *waiting.prefix != *prefix);
+        let held = self.prefixes.get(prefix);
+        if let Some(waiting) = held.and_then(|held| self.waiting.get_mut(&held.since)) {
+            waiting.retain(|waiting| waiting.client != client);
+        }
     }
 
     /// Whether every member knows of the prefix.

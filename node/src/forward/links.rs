@@ -1,27 +1,20 @@
 //! What the core does when links come and go, with what arrives over them, and with time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use super::batch::Batch;
-use super::dedup::MEMORY;
 use super::interest::{Change, MAX_PREFIX_BYTES};
 use super::owner::for_each_message;
 use super::peers::Message;
-use super::router::{Output, Router, SELF, TICK};
+use super::router::{Output, Router};
 use super::serving::Slot;
-use super::{DropReason, Header, Instance, Time};
-
-/// A node that owes acks and sends none for so long is passed over until it does.
-const ACK_PATIENCE: Time = Time::from_secs(5);
+use super::{Header, Instance, Time};
 
 /// Records wait so long at most for the interest of a node that their sender knew and this node
 /// does not: a node that this one cannot reach must not stop the others.
 const INTEREST_PATIENCE: Time = Time::from_secs(5);
-
-/// How often it is looked whether old memories can go.
-const EXPIRY: Time = Time::from_secs(30);
 
 /// What a peer sent that it must not send: the link is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +90,7 @@ impl Router {
             .is_some_and(|peer| peer.is_forgettable())
         {
             self.peers.unindex_interest(slot, &mut self.nodes);
-            self.peers.remove(slot);
+            self.remove_peer(slot);
         }
     }
 
@@ -378,83 +371,5 @@ impl Router {
             self.outputs.push_back(Output::Link(peer.instance));
         }
         peer.outgoing.push_back(Message::View { members });
-    }
-
-    /// Looks at everything that depends on time.
-    pub fn handle_timeout(&mut self, now: Time) {
-        self.next_tick = now + TICK;
-        self.pass_over_the_silent(now);
-        self.say_holding();
-        self.release_held(now);
-        self.ring_changed(now);
-        self.compact();
-        if now >= self.next_expiry {
-            self.next_expiry = now + EXPIRY;
-            self.expire(now);
-        }
-        self.settle(now);
-    }
-
-    fn compact(&mut self) {
-        self.outbox.compact();
-        self.serving.compact();
-        for slot in self.peers.linked() {
-            self.peers.get_mut(slot).compact();
-        }
-    }
-
-    fn pass_over_the_silent(&mut self, now: Time) {
-        for slot in self.peers.slots() {
-            let peer = self.peers.get_mut(slot);
-            let silent = now.saturating_sub(peer.progress_at) >= ACK_PATIENCE;
-            if peer.owing > 0 && silent && !peer.passed_over {
-                peer.passed_over = true;
-                peer.outgoing
-                    .retain(|message| !matches!(message, Message::Deliver(_)));
-                self.outputs.push_back(Output::PassedOver(peer.instance));
-                self.stop_waiting_for(slot, DropReason::PassedOver, now);
-            }
-        }
-    }
-
-    /// Whoever is owed acks that wait, for a subscriber or for the interest of another node, must
-    /// not take this node for one that acks nothing.
-    fn say_holding(&mut self) {
-        let held: BTreeSet<Slot> = self.withheld.keys().map(|(from, _, _)| *from).collect();
-        let waits = |slot: &Slot| (self.peers.get(*slot)).is_some_and(|p| !p.awaiting.is_empty());
-        let waiting = self.peers.slots().into_iter().filter(waits);
-        let held: BTreeSet<Slot> = held.into_iter().chain(waiting).collect();
-        for slot in held.into_iter().filter(|slot| *slot != SELF) {
-            let Some(peer) = self.peers.get(slot) else {
-                continue;
-            };
-            let (instance, quiet) = (peer.instance, !peer.has_replies());
-            if peer.accepted {
-                self.peers.get_mut(slot).say_holding = true;
-            }
-            if quiet {
-                self.outputs.push_back(Output::Accepted(instance));
-            }
-        }
-    }
-
-    fn expire(&mut self, now: Time) {
-        let (me, peers) = (self.me, &self.peers);
-        let is_here = |instance| instance == me || peers.find(instance).is_some();
-        self.dedup.expire(is_here, now);
-        self.serving.expire(is_here, now);
-        self.departed
-            .retain(|_, since| now.saturating_sub(*since) < MEMORY);
-        for slot in self.peers.slots() {
-            let peer = self.peers.get_mut(slot);
-            if peer
-                .learned_at
-                .is_some_and(|at| now.saturating_sub(at) >= EXPIRY)
-            {
-                // Membership has had the time to take it in, and did not.
-                peer.learned_at = None;
-                self.review_peer(slot, now);
-            }
-        }
     }
 }

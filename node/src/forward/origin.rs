@@ -28,7 +28,7 @@ impl Router {
         for span in spans {
             let topic = span.topic(chunk);
             if topic.starts_with(RESERVED) {
-                self.stats.drop(DropReason::Reserved, 1);
+                self.stats.drop(DropReason::Reserved, 1, span.range().len());
                 self.stats.taken_messages += 1;
                 continue;
             }

@@ -174,7 +174,8 @@ impl Router {
         let unreachable = (!peer.is_here()).then_some(DropReason::Unreachable);
         let passed_over = peer.passed_over.then_some(DropReason::PassedOver);
         if let Some(reason) = unreachable.or(passed_over) {
-            self.stats.drop(reason, u64::from(header.messages));
+            let (messages, bytes) = (u64::from(header.messages), header.length as usize);
+            self.stats.drop(reason, messages, bytes);
             return false;
         }
         if self
@@ -238,8 +239,8 @@ impl Router {
             };
             let (lost, acked) = served.forget(slot);
             let prefixes = &self.peers.get_mut(slot).prefixes;
-            let messages = count_wanted(&lost, prefixes.iter(), self.limits.frames);
-            self.stats.drop(reason, messages);
+            let (messages, bytes) = count_wanted(&lost, prefixes.iter(), self.limits.frames);
+            self.stats.drop(reason, messages, bytes);
             self.apply(slot, origin, partition, acked, now);
         }
     }
@@ -293,24 +294,27 @@ impl Part {
     }
 }
 
-/// How many of some records' messages begin with one of the prefixes.
+/// How many of some records' messages, and bytes of them, begin with one of the prefixes.
 fn count_wanted<'a>(
     records: &[Pending],
     prefixes: impl Iterator<Item = &'a Vec<u8>>,
     limits: FrameLimits,
-) -> u64 {
+) -> (u64, usize) {
+    let mut wanted = (0, 0);
     if records.is_empty() {
-        return 0;
+        return wanted;
     }
     let mut index = PrefixIndex::default();
     for prefix in prefixes {
         index.insert(prefix, SELF);
     }
-    let mut wanted = 0;
     for Pending { body, .. } in records {
         let counted = for_each_message(body, 0..body.len(), limits, |span| {
             let set = index.find(span.topic(body));
-            wanted += index.ids(set).len() as u64;
+            if !index.ids(set).is_empty() {
+                wanted.0 += 1;
+                wanted.1 += span.range().len();
+            }
         });
         debug_assert!(counted.is_ok(), "the record was matched when it came");
     }

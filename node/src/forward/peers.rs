@@ -126,8 +126,13 @@ impl Peers {
         if let Some(slot) = self.by_instance.get(&instance) {
             return *slot;
         }
-        let slot = self.slots.len() as Slot;
-        self.slots.push(Some(PeerState::new(instance, now)));
+        let free = self.slots.iter().skip(1).position(Option::is_none);
+        let slot = free.map_or(self.slots.len(), |index| index + 1);
+        if slot == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.slots[slot] = Some(PeerState::new(instance, now));
+        let slot = slot as Slot;
         self.by_instance.insert(instance, slot);
         slot
     }
@@ -297,6 +302,7 @@ impl PeerState {
         self.sessions += 1;
         self.progress_at = now;
         self.passed_over = false;
+        self.acked_interest = None;
         self.sent_members.clear();
         self.clear_outgoing();
     }
@@ -323,6 +329,18 @@ impl PeerState {
             || !self.dones.is_empty()
             || self.interest_ack.is_some()
             || self.say_holding
+    }
+
+    /// Takes back what waits for the link and is for the peer's clients.
+    pub(crate) fn drop_deliveries(&mut self) {
+        let mut dropped = 0;
+        self.outgoing.retain(|message| {
+            if let Message::Deliver(batch) = message {
+                dropped += batch.bytes();
+            }
+            !matches!(message, Message::Deliver(_))
+        });
+        self.pending_bytes = self.pending_bytes.saturating_sub(dropped);
     }
 
     pub(crate) fn clear_outgoing(&mut self) {

@@ -8,6 +8,9 @@ use foldhash::fast::RandomState;
 /// Entries of the memo before it starts over.
 const MEMO_LIMIT: usize = 65_536;
 
+/// Longer beginnings of topics are looked up each time: the memo is bounded in bytes, too.
+const MEMO_KEY_BYTES: usize = 256;
+
 /// A set of ids that some topic matched; valid until the next change of the index or
 /// [`PrefixIndex::trim`]. Equal sets have equal ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +107,7 @@ impl PrefixIndex {
                 set
             }
         };
-        if self.memo.len() < 2 * MEMO_LIMIT {
+        if key.len() <= MEMO_KEY_BYTES && self.memo.len() < 2 * MEMO_LIMIT {
             self.memo.insert(key.into(), set);
         }
         set

@@ -26,14 +26,21 @@ const OVERHEAD_BYTES: usize = 64;
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It waits, and so many older messages made room for it.
-    Queued { dropped: u64 },
+    /// It waits, and older messages made room for it.
+    Queued { dropped: Dropped },
     /// It waits although the queue is full: whoever sent it must not be told that it is through.
     Blocked,
     /// It was dropped.
     Refused,
     /// It was dropped, and the subscriber has to go.
     Disconnect,
+}
+
+/// Messages that made room for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub(crate) messages: u64,
+    pub(crate) bytes: usize,
 }
 
 /// A bounded queue. A queue is full when it holds its limit or more, so that a message larger
@@ -58,10 +65,13 @@ impl Queue {
         }
     }
 
-    pub(crate) fn push(&mut self, segment: Segment, now: Time) -> Pushed {
-        let mut dropped = 0;
+    /// `crowded`: all queues together hold so much that this one counts as full.
+    pub(crate) fn push(&mut self, segment: Segment, crowded: bool, now: Time) -> Pushed {
+        let mut dropped = Dropped::default();
         let mut blocked = false;
-        if self.is_full() {
+        // What `block` lets wait is bounded by the publishers' budgets already.
+        let crowded = crowded && self.config.policy != QueuePolicy::Block;
+        if self.is_full() || crowded {
             self.full_since.get_or_insert(now);
             match self.config.policy {
                 QueuePolicy::DropNewest => return Pushed::Refused,
@@ -110,6 +120,11 @@ impl Queue {
         self.bytes
     }
 
+    /// Bytes of the messages alone.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.bytes - self.segments.len() * OVERHEAD_BYTES
+    }
+
     pub(crate) fn messages(&self) -> u64 {
         self.messages
     }
@@ -122,15 +137,17 @@ impl Queue {
         self.config.policy
     }
 
-    fn make_room(&mut self) -> u64 {
-        let mut dropped = 0;
-        while self.is_full() {
+    /// Drops the oldest, at least one.
+    fn make_room(&mut self) -> Dropped {
+        let mut dropped = Dropped::default();
+        while self.is_full() || dropped.messages == 0 {
             let Some(oldest) = self.segments.pop_front() else {
                 break;
             };
             self.bytes -= cost(&oldest);
             self.messages -= u64::from(oldest.messages);
-            dropped += u64::from(oldest.messages);
+            dropped.messages += u64::from(oldest.messages);
+            dropped.bytes += oldest.bytes.len();
         }
         dropped
     }
@@ -153,7 +170,9 @@ mod tests {
 
     fn filled(policy: QueuePolicy) -> (Queue, Vec<Pushed>) {
         let mut queue = Queue::new(QueueConfig { bytes: 200, policy });
-        let pushed = (0..3).map(|n| queue.push(segment(n), Time::ZERO)).collect();
+        let pushed = (0..3)
+            .map(|n| queue.push(segment(n), false, Time::ZERO))
+            .collect();
         (queue, pushed)
     }
 
@@ -168,7 +187,15 @@ mod tests {
     #[test]
     fn drop_oldest_keeps_the_newest() {
         let (mut queue, pushed) = filled(QueuePolicy::DropOldest);
-        assert_eq!(pushed[2], Pushed::Queued { dropped: 2 });
+        assert_eq!(
+            pushed[2],
+            Pushed::Queued {
+                dropped: Dropped {
+                    messages: 2,
+                    bytes: 36
+                }
+            }
+        );
         assert_eq!(queue.pop(), Some(segment(1)));
         assert_eq!(queue.pop(), Some(segment(2)));
     }

@@ -1,6 +1,7 @@
 //! Third place: a node whose clients want the message. It skips what it has seen, puts the rest
 //! into the clients' queues, and acks.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -23,10 +24,10 @@ pub(crate) struct LocalRun {
 }
 
 /// An ack that is held back while subscribers' queues are full.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Withheld {
     upto: u64,
-    clients: Vec<ClientId>,
+    clients: BTreeSet<ClientId>,
 }
 
 impl Router {
@@ -152,10 +153,7 @@ impl Router {
         if full.is_empty() && !self.withheld.contains_key(&key) {
             return false;
         }
-        let withheld = self.withheld.entry(key).or_insert(Withheld {
-            upto: 0,
-            clients: full.clone(),
-        });
+        let withheld = self.withheld.entry(key).or_default();
         withheld.upto = withheld.upto.max(last);
         withheld.clients.extend(full);
         true
@@ -178,7 +176,7 @@ impl Router {
     pub(super) fn unblock(&mut self, client: ClientId, now: Time) {
         let mut due = Vec::new();
         self.withheld.retain(|key, withheld| {
-            withheld.clients.retain(|waiting| *waiting != client);
+            withheld.clients.remove(&client);
             if withheld.clients.is_empty() {
                 due.push((*key, withheld.upto));
             }

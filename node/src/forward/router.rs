@@ -19,7 +19,7 @@ use super::queue::Segment;
 use super::receiver::{LocalRun, Withheld};
 use super::serving::{Serving, Slot};
 use super::topology::{Ring, Topology};
-use super::{ClientId, ClientStats, Instance, PeerStats, Stats, Time};
+use super::{ClientId, ClientStats, DropReason, Instance, PeerStats, Stats, Time};
 use crate::config::QueueConfig;
 use crate::zmtp::frames::FrameLimits;
 
@@ -181,6 +181,7 @@ impl Router {
     pub fn stats(&self) -> Stats {
         Stats {
             undone_bytes: self.clients.undone(),
+            queued_bytes: self.clients.queued(),
             unacked_bytes: self.serving.pending_bytes(),
             moving_partitions: self.outbox.moving(),
             prefixes: self.interest.len(),
@@ -217,6 +218,21 @@ impl Router {
             slot.and_then(|slot| self.peers.get(slot))
                 .is_some_and(|peer| peer.interest.is_some())
         })
+    }
+
+    /// The link to a peer takes bytes: the peer lives, also if one message keeps it busy for long.
+    pub fn handle_progress(&mut self, peer: Instance, now: Time) {
+        if let Some(peer) = self.peers.by_instance(peer) {
+            peer.progress_at = now;
+        }
+    }
+
+    /// Messages that were taken with [`Router::take_segment`] could not be written: the client has
+    /// gone.
+    pub fn handle_unwritten(&mut self, messages: u64, bytes: usize) {
+        self.stats.delivered_messages -= messages;
+        self.stats.delivered_bytes -= bytes as u64;
+        self.stats.drop(DropReason::SubscriberGone, messages, bytes);
     }
 
     /// The next message for the link to a peer.

@@ -41,7 +41,7 @@ pub(crate) struct Served {
     owed: Vec<Owed>,
 }
 
-/// What one node has of a stream. It owes while `acked < sent`.
+/// What one node has of a stream that it owes acks of: `acked < sent`.
 #[derive(Debug)]
 struct Owed {
     slot: Slot,
@@ -145,30 +145,22 @@ impl Served {
 
     /// Up to where everything received is acked by all.
     pub(crate) fn done(&self) -> u64 {
-        let owing = self.owed.iter().filter(|owed| owed.acked < owed.sent);
-        owing.map(|owed| owed.acked).min().unwrap_or(self.received)
+        let acked = self.owed.iter().map(|owed| owed.acked);
+        acked.min().unwrap_or(self.received)
     }
 
     /// Notes that a record goes to a node. Returns whether the node owed nothing before.
     pub(crate) fn sent(&mut self, slot: Slot, header: &Header) -> bool {
-        let owed = match self.owed.iter().position(|owed| owed.slot == slot) {
-            Some(index) => &mut self.owed[index],
-            None => {
-                self.owed.push(Owed {
-                    slot,
-                    acked: 0,
-                    sent: 0,
-                });
-                let last = self.owed.len() - 1;
-                &mut self.owed[last]
-            }
-        };
-        let settled = owed.acked >= owed.sent;
-        if settled {
-            owed.acked = header.first - 1;
+        if let Some(owed) = self.owed.iter_mut().find(|owed| owed.slot == slot) {
+            owed.sent = owed.sent.max(header.last());
+            return false;
         }
-        owed.sent = owed.sent.max(header.last());
-        settled
+        self.owed.push(Owed {
+            slot,
+            acked: header.first - 1,
+            sent: header.last(),
+        });
+        true
     }
 
     /// Keeps a record for those who owe an ack of it.
@@ -179,12 +171,15 @@ impl Served {
     /// A node has the stream up to this number.
     pub(crate) fn acked(&mut self, slot: Slot, last: u64) -> Acked {
         let before = self.done();
-        let Some(owed) = self.owed.iter_mut().find(|owed| owed.slot == slot) else {
+        let Some(index) = self.owed.iter().position(|owed| owed.slot == slot) else {
             return Acked::default();
         };
-        let owing = owed.acked < owed.sent;
+        let owed = &mut self.owed[index];
         owed.acked = owed.acked.max(last.min(owed.sent));
-        let settled = owing && owed.acked >= owed.sent;
+        let settled = owed.acked >= owed.sent;
+        if settled {
+            self.owed.swap_remove(index);
+        }
         Acked {
             settled,
             done: self.release(before),
@@ -198,12 +193,11 @@ impl Served {
             return (Vec::new(), Acked::default());
         };
         let lost = self.unacked_at(index).cloned().collect();
-        let owed = self.owed.swap_remove(index);
-        let settled = owed.acked < owed.sent;
+        self.owed.swap_remove(index);
         (
             lost,
             Acked {
-                settled,
+                settled: true,
                 done: self.release(before),
             },
         )
@@ -225,9 +219,7 @@ impl Served {
     }
 
     fn owes(&self, slot: Slot) -> bool {
-        self.owed
-            .iter()
-            .any(|owed| owed.slot == slot && owed.acked < owed.sent)
+        self.owed.iter().any(|owed| owed.slot == slot)
     }
 
     fn release(&mut self, before: u64) -> Option<u64> {

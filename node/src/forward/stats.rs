@@ -51,10 +51,14 @@ pub struct Stats {
     pub delivered_bytes: u64,
     /// Dropped messages, in the order of [`DropReason::ALL`].
     pub dropped: [u64; DropReason::ALL.len()],
+    /// Bytes of those.
+    pub dropped_bytes: [u64; DropReason::ALL.len()],
     /// Records that came once more and were skipped.
     pub duplicate_records: u64,
     /// Bytes taken from clients and not yet done.
     pub undone_bytes: usize,
+    /// Bytes that wait in subscribers' queues.
+    pub queued_bytes: usize,
     /// Bytes of records that other nodes have yet to ack.
     pub unacked_bytes: usize,
     /// Partitions whose stream waits to move to another owner.
@@ -66,8 +70,9 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn drop(&mut self, reason: DropReason, messages: u64) {
+    pub(crate) fn drop(&mut self, reason: DropReason, messages: u64, bytes: usize) {
         self.dropped[reason as usize] += messages;
+        self.dropped_bytes[reason as usize] += bytes as u64;
     }
 }
 

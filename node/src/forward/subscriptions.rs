@@ -47,12 +47,9 @@ impl Router {
             return Err(SubscribeError::TooMany);
         }
         let wanted_ready = state.wants_ready();
-        let times = state.subscriptions.entry(prefix.to_vec()).or_insert(0);
-        *times = times.saturating_add(1);
-        if *times > 1 {
+        if !state.subscribe(prefix) {
             return Ok(());
         }
-        state.prefix_bytes += prefix.len();
         if prefix.starts_with(RESERVED) {
             if !wanted_ready {
                 self.tell_what_is_ready(client, now);
@@ -73,15 +70,9 @@ impl Router {
         let Some(state) = self.clients.get_mut(client) else {
             return;
         };
-        let Some(times) = state.subscriptions.get_mut(prefix) else {
-            return;
-        };
-        *times -= 1;
-        if *times > 0 {
+        if !state.unsubscribe(prefix) {
             return;
         }
-        state.subscriptions.remove(prefix);
-        state.prefix_bytes -= prefix.len();
         self.clients.index.remove(prefix, client.0);
         self.interest.forget_prefix(client, prefix);
         self.release_prefix(prefix);

@@ -66,13 +66,16 @@ impl Router {
         }
         let here: HashSet<Instance> = topology.peers.iter().map(|peer| peer.instance).collect();
         self.topology = topology;
+        let mut returned = Vec::new();
         for slot in self.peers.slots() {
             let peer = self.peers.get_mut(slot);
             let was_here = peer.in_topology;
             peer.in_topology = here.contains(&peer.instance);
             if peer.in_topology {
                 peer.held_dead = false;
-                self.departed.remove(&peer.instance);
+                if self.departed.remove(&peer.instance).is_some() && peer.interest.is_none() {
+                    returned.push(peer.instance);
+                }
             } else if was_here {
                 peer.held_dead = true;
                 self.departed.insert(peer.instance, now);
@@ -82,11 +85,35 @@ impl Router {
             }
             self.review_peer(slot, now);
         }
+        self.await_returned(&returned, now);
         self.spread_view();
         self.ring_changed(now);
         self.check_ready(now);
         self.release_held(now);
         self.settle(now);
+    }
+
+    /// Others may have held a member alive all the while that this node did not, and do not name it
+    /// again: their records wait until its interest is known once more.
+    fn await_returned(&mut self, returned: &[Instance], now: Time) {
+        for slot in self.peers.slots() {
+            let peer = self.peers.get_mut(slot);
+            let others = returned
+                .iter()
+                .filter(|instance| **instance != peer.instance);
+            if peer.accepted && peer.is_here() {
+                if peer.awaiting.is_empty() {
+                    peer.held_since = now;
+                }
+                peer.awaiting.extend(others);
+            }
+        }
+    }
+
+    /// Forgets a peer, and what was held back for it.
+    pub(super) fn remove_peer(&mut self, slot: u32) {
+        self.withheld.retain(|(from, _, _), _| *from != slot);
+        self.peers.remove(slot);
     }
 
     /// Applies the rule of movement to every stream with records that are not done.
@@ -130,13 +157,19 @@ impl Router {
         let peer = self.peers.get_mut(slot);
         peer.clear_outgoing();
         if peer.is_forgettable() {
-            self.peers.remove(slot);
+            self.remove_peer(slot);
         }
     }
 
     /// Tells every linked peer of members that it may not know.
     pub(super) fn spread_view(&mut self) {
+        let here = self.peers.iter().filter(|peer| peer.is_here());
+        let here: HashSet<Instance> = here.map(|peer| peer.instance).collect();
         for slot in self.peers.linked() {
+            let told = &mut self.peers.get_mut(slot).sent_members;
+            if told.len() > 2 * here.len() {
+                told.retain(|instance| here.contains(instance));
+            }
             self.send_view(slot);
         }
     }

@@ -33,6 +33,9 @@ const REPLY_DELAY: Duration = Duration::from_millis(1);
 /// With so many bytes taken since the last reply it goes at once.
 const REPLY_BYTES: usize = 128 << 10;
 
+/// Writes of one link before the others have their turn.
+const WRITES_PER_TURN: usize = 16;
+
 /// Reads of one link before the others have their turn.
 const READS_PER_TURN: usize = 4;
 
@@ -212,6 +215,7 @@ impl<'a> Link<'a> {
         let mut ping = tokio::time::interval(PING_EVERY);
         let mut reply = pin!(tokio::time::sleep(REPLY_DELAY));
         let mut reply_waits = side == Side::Accepted;
+        let mut writes = 0;
         loop {
             let held = self
                 .hub
@@ -220,7 +224,11 @@ impl<'a> Link<'a> {
             if fill {
                 self.fill(peer, side);
             }
-            if self.pipe.write()? && fill && self.pipe.has_room() && self.fill(peer, side) {
+            if self.write(peer, side)? && fill && self.fill(peer, side) {
+                writes += 1;
+                if writes % WRITES_PER_TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
             tokio::select! {
@@ -240,8 +248,10 @@ impl<'a> Link<'a> {
                     }
                 }
                 () = &mut reply, if reply_waits => {
-                    reply_waits = false;
                     self.fill(peer, side);
+                    // What found no room goes the next time.
+                    reply_waits = !self.pipe.has_room();
+                    reply.as_mut().reset(Instant::now() + REPLY_DELAY);
                 }
                 _ = ping.tick() => self.keep_alive(held)?,
             }
@@ -249,6 +259,17 @@ impl<'a> Link<'a> {
                 return Ok(LinkError::Replaced);
             }
         }
+    }
+
+    /// Writes once. Returns whether everything is out.
+    fn write(&mut self, peer: Instance, side: Side) -> Result<bool, LinkError> {
+        let before = self.pipe.written();
+        let all = self.pipe.write()?;
+        if side == Side::Dialed && self.pipe.written() > before {
+            self.hub
+                .input(|router, now| router.handle_progress(peer, now));
+        }
+        Ok(all)
     }
 
     fn fill(&mut self, peer: Instance, side: Side) -> bool {

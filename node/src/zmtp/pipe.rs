@@ -53,8 +53,12 @@ pub(crate) struct Pipe {
     need: usize,
     /// The last read took all that had arrived: another one now would find nothing.
     drained: bool,
+    /// The last read went to a buffer of this connection's own.
+    own: bool,
     out: VecDeque<Bytes>,
     out_bytes: usize,
+    /// Bytes written since the connection was opened.
+    written: u64,
 }
 
 /// What one read brought.
@@ -108,6 +112,8 @@ impl Pipe {
             partial,
             need: 0,
             drained: false,
+            own: false,
+            written: 0,
             out,
             out_bytes: 0,
         }
@@ -127,6 +133,7 @@ impl Pipe {
     /// Reads once.
     pub(crate) fn read(&mut self, arena: &mut Arena) -> io::Result<Read> {
         let large = self.partial.len() > SMALL_BYTES || self.need > READ_BYTES;
+        self.own = large;
         let read = if large {
             self.read_large()
         } else {
@@ -212,8 +219,14 @@ impl Pipe {
                 Item::Incomplete { need } => break need,
             }
         };
-        scanned.chunk = data.split_to(at).freeze();
         self.need = need;
+        if at == 0 && self.own {
+            // A large message that is still not whole: it stays where it is.
+            scanned.chunk = Bytes::new();
+            self.partial = data;
+            return Ok(());
+        }
+        scanned.chunk = data.split_to(at).freeze();
         if !data.is_empty() {
             self.partial = BytesMut::with_capacity(data.len().max(need.min(READ_BYTES)));
             self.partial.extend_from_slice(&data);
@@ -227,6 +240,16 @@ impl Pipe {
             self.out_bytes += bytes.len();
             self.out.push_back(bytes);
         }
+    }
+
+    /// Bytes that are queued and not written.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.out_bytes
+    }
+
+    /// Bytes written since the connection was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether a write has room for more slices.
@@ -251,6 +274,7 @@ impl Pipe {
             Err(error) => return Err(error),
         };
         self.out_bytes -= written;
+        self.written += written as u64;
         while let Some(first) = self.out.front_mut() {
             if written < first.len() {
                 first.advance(written);
