@@ -119,7 +119,7 @@ impl Raw {
                 Ok(0) => return said,
                 Ok(count) => said.extend(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return said,
-                Err(error) => panic!("the connection stays open: {error}"),
+                Err(error) => panic!("the connection stays open after {said:?}: {error}"),
             }
         }
     }
