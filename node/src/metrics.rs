@@ -64,11 +64,6 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         register_process(r, version)?;
-        let ready_opts = HistogramOpts::new(
-            "zmesh_subscription_ready_seconds",
-            "Time from a subscription until every member has acknowledged it.",
-        );
-        let subscription_ready = Histogram::with_opts(ready_opts.buckets(READY_BUCKETS.to_vec()))?;
         let metrics = Self {
             ready: gauge(r, "zmesh_ready", "1 once the node takes messages, else 0.")?,
             members: gauges(r, "zmesh_members", "Members known, by state.", "state")?,
@@ -81,11 +76,10 @@ impl Metrics {
             view_changes: counter(r, "zmesh_view_changes_total", "Views published.")?,
             partitions_owned: gauge(r, "zmesh_partitions_owned", "Partitions this node owns.")?,
             links: gauges(r, "zmesh_links", "Links to other nodes, by state.", "state")?,
-            links_refused: counters(
+            links_refused: by_reason(
                 r,
                 "zmesh_links_refused_total",
                 "Connections to the link port refused, or closed for what they said, by reason.",
-                &["reason"],
             )?,
             gossip_packets: counters(
                 r,
@@ -99,17 +93,15 @@ impl Metrics {
                 "Bytes of gossip packets, by direction.",
                 &["direction"],
             )?,
-            gossip_rejected: counters(
+            gossip_rejected: by_reason(
                 r,
                 "zmesh_gossip_packets_rejected_total",
                 "Gossip packets that could not be read or came from elsewhere, by reason.",
-                &["reason"],
             )?,
-            gossip_closed: counters(
+            gossip_closed: by_reason(
                 r,
                 "zmesh_gossip_connections_closed_total",
                 "Connections to the gossip port that were closed, by reason.",
-                &["reason"],
             )?,
             connections: gauges(
                 r,
@@ -123,17 +115,15 @@ impl Metrics {
                 "ZMTP handshakes completed, by the socket type of the client.",
                 &["socket_type"],
             )?,
-            connections_closed: counters(
+            connections_closed: by_reason(
                 r,
                 "zmesh_connections_closed_total",
                 "Connections to the client address that were closed, by reason.",
-                &["reason"],
             )?,
             messages: Messages::new(r)?,
-            subscription_ready,
+            subscription_ready: ready_histogram(r)?,
             registry: registry.clone(),
         };
-        registry.register(Box::new(metrics.subscription_ready.clone()))?;
         metrics.name_reasons();
         Ok(metrics)
     }
@@ -321,6 +311,26 @@ fn register<C: Collector + Clone + 'static>(
 
 fn counter(r: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
     register(r, IntCounter::new(name, help)?)
+}
+
+/// How long subscriptions took until they were in force.
+fn ready_histogram(registry: &Registry) -> Result<Histogram, prometheus::Error> {
+    let options = HistogramOpts::new(
+        "zmesh_subscription_ready_seconds",
+        "Time from a subscription until every member has acknowledged it.",
+    );
+    let histogram = Histogram::with_opts(options.buckets(READY_BUCKETS.to_vec()))?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
+/// Counters with the label `reason`.
+fn by_reason(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<IntCounterVec, prometheus::Error> {
+    counters(registry, name, help, &["reason"])
 }
 
 /// What the process is, and on Linux what it uses.

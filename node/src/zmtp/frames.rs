@@ -82,8 +82,8 @@ pub struct FrameLimits {
     pub frames: usize,
 }
 
-/// What any node of a mesh may let in: a node may set its own limits lower. What comes over links was
-/// let in elsewhere, so nodes with different settings still understand each other.
+/// What any node of a mesh may let in: a node may set its own limits lower. What comes over links
+/// was let in elsewhere, so nodes with different settings still understand each other.
 pub const WIDEST: FrameLimits = FrameLimits {
     message_bytes: 1 << 30,
     frames: 1 << 20,
