@@ -288,6 +288,9 @@ impl World {
             let process = self.process(acceptor);
             if process.accepted.get(&dialer) == Some(&id) {
                 process.accepted.remove(&dialer);
+                if !process.membership.holds_alive(dialer) {
+                    self.oracle.forget_interest(acceptor, dialer);
+                }
                 self.trace("accepted closed", &(acceptor, dialer));
                 self.input(acceptor, |router, _| router.handle_accepted_closed(dialer));
             }

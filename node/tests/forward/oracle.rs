@@ -71,6 +71,11 @@ impl Oracle {
         }
     }
 
+    /// A link has closed from a node that is not a member here: it is forgotten.
+    pub(crate) fn forget_interest(&mut self, at: Instance, of: Instance) {
+        self.interest.remove(&(at, of));
+    }
+
     pub(crate) fn knows(&self, at: Instance, of: Instance, prefix: &str) -> bool {
         let known = self.interest.get(&(at, of));
         known.is_some_and(|known| known.contains(prefix.as_bytes()))
