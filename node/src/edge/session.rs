@@ -18,9 +18,10 @@ use crate::zmtp::handshake::Remote;
 use crate::zmtp::heartbeat;
 use crate::zmtp::pipe::{Pipe, Read, Scanned};
 
-/// A publisher is asked for a sign of life so often, if it speaks ZMTP 3.1. A subscriber is not: one
-/// that is slow does not read the question behind what it has yet to read, and libzmq would close the
-/// connection itself when the time to live in a PING runs out. TCP finds out whether its host is gone.
+/// A publisher is asked for a sign of life so often, if it speaks ZMTP 3.1. A subscriber is not:
+/// one that is slow does not read the question behind what it has yet to read, and libzmq would
+/// close the connection itself when the time to live in a PING runs out. TCP finds out whether its
+/// host is gone.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// A publisher that was asked and said nothing for so long is gone.
