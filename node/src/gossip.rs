@@ -174,7 +174,12 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
     let (publish, membership) = watch::channel(Arc::default());
     let (fail, fatal) = watch::channel(None);
     let ears = driver::Ears {
-        inbox: Inbox::start(listener, commands.clone(), settings.metrics)?,
+        inbox: Inbox::start(
+            listener,
+            commands.clone(),
+            settings.metrics,
+            inbox::FIRST_PACKET,
+        )?,
         wake: wake_out,
         received,
     };

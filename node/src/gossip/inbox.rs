@@ -41,7 +41,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Members connect when they have something to say. Whoever has not sent one readable packet by
 /// then is none.
-const FIRST_PACKET: Duration = Duration::from_secs(60);
+pub(super) const FIRST_PACKET: Duration = Duration::from_secs(60);
 
 /// A peer whose host has vanished without a word is found by TCP's own probes: first after this
 /// time without traffic, then so often. It is no evidence of life for membership.
@@ -68,11 +68,13 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Starts to accept. Each packet wakes the gossip thread.
+    /// Starts to accept. Each packet wakes the gossip thread. A connection is closed that has
+    /// not brought its first readable packet in time.
     pub(super) fn start(
         listener: StdListener,
         gossip: GossipCommands,
         metrics: Metrics,
+        first_packet: Duration,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -90,6 +92,7 @@ impl Inbox {
                     packets: sender,
                     gossip,
                     metrics,
+                    first_packet,
                     arena: RefCell::default(),
                 };
                 LocalSet::new().block_on(&runtime, async {
@@ -129,6 +132,7 @@ struct Hall {
     packets: mpsc::Sender<Bytes>,
     gossip: GossipCommands,
     metrics: Metrics,
+    first_packet: Duration,
     arena: RefCell<Arena>,
 }
 
@@ -214,7 +218,7 @@ impl<'a> Connection<'a> {
 
     /// Takes packets in until there is a reason not to.
     async fn take_in(mut self) -> CloseReason {
-        let deadline = Instant::now() + FIRST_PACKET;
+        let deadline = Instant::now() + self.hall.first_packet;
         loop {
             let ready = tokio::select! {
                 ready = self.pipe.ready(true) => ready,

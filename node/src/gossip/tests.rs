@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use zmesh_gossip::State;
+use zmesh_gossip::{Output, State};
 
 use super::*;
 
@@ -165,6 +165,16 @@ fn closed(metrics: &Metrics, reason: &str) -> u64 {
     counts.next().unwrap().parse().unwrap()
 }
 
+/// Waits until so many are counted: the peer sees the end a moment before.
+fn until_closed(metrics: &Metrics, reason: &str, count: u64) {
+    let patience = Instant::now() + PATIENCE;
+    while closed(metrics, reason) < count {
+        assert!(Instant::now() < patience, "{reason} is not counted");
+        std::thread::yield_now();
+    }
+    assert_eq!(closed(metrics, reason), count, "{reason}");
+}
+
 /// The opening of a ZMTP peer of this socket type, and what it says then.
 fn opened(socket_type: &str, then: &[u8]) -> Vec<u8> {
     use crate::zmtp::greeting::{greeting, ready};
@@ -224,15 +234,7 @@ fn garbage_on_the_gossip_port_is_closed_with_its_reason_and_harms_nobody() {
         let before = closed(&metrics, reason);
         let answer = say(a.address(), bytes);
         assert!(answer.len() < 1024);
-        let patience = std::time::Instant::now() + PATIENCE;
-        while closed(&metrics, reason) == before {
-            assert!(
-                std::time::Instant::now() < patience,
-                "{reason} is not counted"
-            );
-            std::thread::yield_now();
-        }
-        assert_eq!(closed(&metrics, reason), before + 1, "{reason}");
+        until_closed(&metrics, reason, before + 1);
     }
     let c = start_ready(settings("c", &[a.address()]));
     for node in [&a, &b, &c] {
@@ -318,4 +320,66 @@ fn a_wrong_seed_is_an_error_and_not_a_panic() {
         .unwrap()
         .to_string();
     assert!(error.contains("seeds"), "{error}");
+}
+
+/// What a member says first.
+fn packet() -> Vec<u8> {
+    let me = Me {
+        cluster: "drivers".into(),
+        name: "m".into(),
+        epoch: 1,
+        nonce: 1,
+        client: "127.0.0.1:1".into(),
+        gossip: "127.0.0.1:2".into(),
+        link: "127.0.0.1:3".into(),
+        zone: String::new(),
+        weight: 1,
+    };
+    let seeds = vec!["127.0.0.1:4".into()];
+    let mut machine =
+        zmesh_gossip::Gossip::new(Config::local(), me, seeds, 1, Duration::ZERO).unwrap();
+    loop {
+        match machine.poll_output() {
+            Some(Output::Send { packet, .. }) => return packet,
+            Some(_) => {}
+            None => machine.handle_timeout(machine.next_deadline()),
+        }
+    }
+}
+
+#[test]
+fn who_never_sends_a_packet_is_sent_away_and_who_has_sent_one_may_be_silent() {
+    use crate::zmtp::{frames, heartbeat};
+    let context = zmq::Context::new();
+    let (wake, woken) = socket::wake_pair(&context).unwrap();
+    woken.set_rcvtimeo(PATIENCE.as_millis() as i32).unwrap();
+    let (commands, _received) = GossipCommands::new(wake);
+    let metrics = Metrics::new("test").unwrap();
+    let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let first_packet = Duration::from_millis(100);
+    let mut inbox = Inbox::start(listener, commands, metrics.clone(), first_packet).unwrap();
+
+    let said = packet();
+    let mut framed = Vec::new();
+    frames::put_header(&mut framed, false, said.len());
+    framed.extend_from_slice(&said);
+    let mut member = TcpStream::connect(&address).unwrap();
+    member.set_read_timeout(Some(PATIENCE)).unwrap();
+    member.write_all(&opened("DEALER", &framed)).unwrap();
+    woken.recv_msg(0).unwrap();
+    assert_eq!(inbox.receive().unwrap(), said);
+
+    // These were later, so the member's time is over too when they are sent away.
+    say(&address, &opened("DEALER", &[]));
+    say(&address, &opened("DEALER", &[0, 3, 1, 2, 3]));
+    until_closed(&metrics, "no_packet", 2);
+    let ping = heartbeat::ping(Duration::ZERO);
+    member.write_all(&ping).unwrap();
+    let answers = opened("ROUTER", &heartbeat::pong(&[0, 0]));
+    let mut heard = vec![0; answers.len()];
+    member.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, answers);
+    drop(inbox);
+    assert_eq!(member.read(&mut heard).unwrap_or(0), 0);
 }
