@@ -240,6 +240,8 @@ impl<'a> Connection<'a> {
     async fn read(&mut self) -> Result<(), CloseReason> {
         for _ in 0..READS_PER_TURN {
             let read = self.pipe.read(&mut self.hall.arena.borrow_mut())?;
+            // Asked before anything is awaited: what arrives meanwhile is not to be forgotten.
+            let drained = self.pipe.is_drained();
             match read {
                 Read::Blocked => return Ok(()),
                 Read::Closed => return Err(CloseReason::PeerClosed),
@@ -249,7 +251,7 @@ impl<'a> Connection<'a> {
                     self.hand_on().await?;
                 }
             }
-            if self.pipe.is_drained() {
+            if drained {
                 return Ok(());
             }
         }

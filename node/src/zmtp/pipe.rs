@@ -149,7 +149,8 @@ impl Pipe {
     }
 
     /// Whether there is nothing to read until the socket says so: the last read left room in its
-    /// buffer. Spares the system call that would only say the same.
+    /// buffer. Spares the system call that would only say the same. To be asked before anything is
+    /// awaited after that read.
     pub(crate) fn is_drained(&self) -> bool {
         if self.drained {
             let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
