@@ -167,3 +167,22 @@ fn a_publisher_whose_bytes_come_one_by_one_is_understood() {
     assert_eq!(received, [&b"slowly"[..], b"", &long]);
     assert_eq!(receive_data(&receiver, PATIENCE).unwrap(), [b"slowly"]);
 }
+
+/// A subscriber that is slow would find the question behind what it has yet to read.
+#[test]
+fn a_publisher_is_asked_for_a_sign_of_life_and_a_subscriber_is_not() {
+    let mesh = Mesh::start(1);
+    let open = |socket_type| {
+        let mut raw = Raw::connect(&mesh.nodes[0].client);
+        raw.say(&[&greeting(1)[..], &ready(socket_type)].concat());
+        let mut theirs = [0; 64];
+        std::io::Read::read_exact(&mut raw.stream, &mut theirs).unwrap();
+        assert!(raw.frame().1.starts_with(b"\x05READY"));
+        raw
+    };
+    let subscriber = open("SUB");
+    let mut publisher = open("PUB");
+    assert_eq!(publisher.frame(), (4, b"\x09SUBSCRIBE".to_vec()));
+    assert!(publisher.frame().1.starts_with(b"\x04PING"));
+    assert!(!subscriber.has_data());
+}
