@@ -315,6 +315,21 @@ fn bad_input_on_the_ports_between_nodes_is_closed_with_a_counted_reason() {
 }
 
 #[test]
+fn every_gossip_packet_that_cannot_be_read_is_counted() {
+    let mut scene = Scene::new(&[]);
+    let packets: Vec<u8> = (0..1000)
+        .flat_map(|seed| frame(&noise(seed, 200), false))
+        .collect();
+    let mut raw = Raw::connect(Port::Gossip.of(scene.node()));
+    raw.say(&opened("DEALER", &packets));
+    wait::until_true("each of them to be counted", || {
+        let metric = "zmesh_gossip_packets_rejected_total";
+        http::metric(&scene.node().client, metric, "").is_ok_and(|count| count == 1000.0)
+    });
+    scene.undisturbed();
+}
+
+#[test]
 fn noise_on_the_ports_between_nodes_harms_nobody() {
     let mut scene = Scene::new(&[]);
     for port in Port::BETWEEN_NODES {
@@ -413,6 +428,13 @@ fn two_thousand_silent_connections_are_closed_and_memory_stays_bounded() {
     wait::until_true("each of them to be counted", || {
         scene.node().closed("handshake_timeout") >= 2000
     });
+    for port in Port::BETWEEN_NODES {
+        wait::until_true("each of them to be counted", || {
+            let reasons = ["handshake_timeout", "too_many_connections"];
+            let counts = reasons.map(|reason| port.closed(scene.node(), reason));
+            counts.iter().sum::<f64>() >= 2000.0
+        });
+    }
 }
 
 #[test]
