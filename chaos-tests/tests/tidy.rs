@@ -34,7 +34,7 @@ struct Ban {
     why: &'static str,
 }
 
-const BANS: [Ban; 5] = [
+const BANS: [Ban; 7] = [
     Ban {
         word: "zmq",
         within: "node/src/",
@@ -58,6 +58,18 @@ const BANS: [Ban; 5] = [
         within: "node/src/forward",
         except: "-",
         why: "the core has no clock",
+    },
+    Ban {
+        word: "edge",
+        within: "node/src/link",
+        except: "-",
+        why: "clients and links meet in hub.rs",
+    },
+    Ban {
+        word: "link",
+        within: "node/src/edge",
+        except: "-",
+        why: "clients and links meet in hub.rs",
     },
     Ban {
         word: "SystemTime",
