@@ -128,7 +128,8 @@ impl GossipCommands {
     /// The thread is awake and will look at everything once more: a command that comes from now
     /// on wakes it again.
     pub(super) fn heard(&self) {
-        self.waker.awake.store(false, Ordering::Release);
+        // A swap and not a store: what the thread reads next must not be read before it.
+        self.waker.awake.swap(false, Ordering::AcqRel);
     }
 
     pub(super) fn latest_lag(&self) -> Duration {
