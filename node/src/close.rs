@@ -48,6 +48,23 @@ const EVERYWHERE: [CloseReason; 12] = [
 ];
 
 impl CloseReason {
+    /// What an operator can do about it; empty where there is nothing to say.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::OldZmtp => "upgrade the client's ZeroMQ library to 4.0 or later",
+            Self::Mechanism => "turn the client's security mechanism off: none is spoken here",
+            Self::HandshakeTimeout => "if the client is only slow, raise --handshake-timeout",
+            Self::UnsupportedSocketType => "connect a PUB, XPUB, SUB or XSUB socket",
+            Self::MessageTooLarge => "raise --max-message, or send less at once",
+            Self::TooManyFrames => "raise --max-frames, or send fewer frames",
+            Self::TooManyConnections => "raise --max-connections",
+            Self::TooManySubscriptions => "raise --max-subscriptions, or subscribe to less",
+            Self::PrefixTooLong => "subscribe to a shorter prefix",
+            Self::SlowSubscriber => "choose another --queue-policy, or read faster",
+            _ => "",
+        }
+    }
+
     /// Every reason on the client address.
     pub(crate) fn of_clients() -> impl Iterator<Item = Self> {
         let own = [

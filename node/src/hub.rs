@@ -20,6 +20,9 @@ use crate::metrics::Metrics;
 use crate::zmtp::frames::{FrameLimits, WIDEST};
 use crate::zmtp::pipe::Arena;
 
+/// The log tells of the same reason for a closed connection once in this time.
+const TELL_AGAIN: Time = Time::from_secs(10);
+
 /// Which of the two connections between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
@@ -98,6 +101,8 @@ pub(crate) struct Hub {
     /// Bytes that sessions took from the core and have not written.
     pub(crate) unwritten: Cell<usize>,
     router: RefCell<Router>,
+    /// When each reason for a closed connection was last told.
+    told: RefCell<HashMap<&'static str, Time>>,
     links: RefCell<HashMap<(Instance, Side), Rc<Handle>>>,
     start: Instant,
     next_client: Cell<u32>,
@@ -135,6 +140,7 @@ impl Hub {
             places: Arc::new(Semaphore::new(config.limits.max_connections)),
             unwritten: Cell::new(0),
             links: RefCell::default(),
+            told: RefCell::default(),
             start: Instant::now(),
             next_client: Cell::new(1),
         }
@@ -157,6 +163,19 @@ impl Hub {
     /// A look at the core.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Router) -> T) -> T {
         look(&self.router.borrow())
+    }
+
+    /// Whether the log has not told of this for a while. A client that is refused comes back ten
+    /// times a second; the counters have them all.
+    pub(crate) fn is_news(&self, reason: &'static str) -> bool {
+        let now = self.now();
+        let mut told = self.told.borrow_mut();
+        let last = told.get(reason).copied();
+        let news = last.is_none_or(|last| now.saturating_sub(last) >= TELL_AGAIN);
+        if news {
+            told.insert(reason, now);
+        }
+        news
     }
 
     fn act_on(&self, output: Output) {

@@ -13,7 +13,7 @@ use tokio::task::spawn_local;
 use super::session;
 use crate::close::CloseReason;
 use crate::hub::{Hub, Phase};
-use crate::zmtp::handshake::{self, HandshakeError, Remote};
+use crate::zmtp::handshake::{self, Remote};
 
 /// TCP asks a client that is silent so often whether its host is there.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -60,10 +60,11 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr, place: OwnedSe
 
 fn closed(hub: &Hub, peer: SocketAddr, reason: CloseReason) {
     hub.metrics.connection_closed(reason);
-    if reason.is_ordinary() {
-        tracing::debug!(%peer, reason = reason.name(), "connection closed");
+    let (name, remedy) = (reason.name(), reason.remedy());
+    if reason.is_ordinary() || !hub.is_news(name) {
+        tracing::debug!(%peer, reason = name, remedy, "connection closed");
     } else {
-        tracing::info!(%peer, reason = reason.name(), "connection closed");
+        tracing::info!(%peer, reason = name, remedy, "connection closed");
     }
 }
 
@@ -109,9 +110,7 @@ async fn shake_hands(mut stream: TcpStream) -> Result<Spoken, CloseReason> {
     let remote = match handshake::accept(&mut stream, answer).await {
         Ok(remote) => remote,
         Err(error) => {
-            if let HandshakeError::Greeting(_) | HandshakeError::SocketType(_) = &error {
-                tracing::info!(%error, "client refused");
-            }
+            tracing::debug!(%error, "client refused");
             return Err(error.into());
         }
     };
