@@ -329,6 +329,19 @@ fn every_gossip_packet_that_cannot_be_read_is_counted() {
     scene.undisturbed();
 }
 
+/// What a DEALER with heartbeats does that was pointed at the wrong port.
+#[test]
+fn a_ping_before_anything_else_is_answered_and_harms_nobody() {
+    let mut scene = Scene::new(&[]);
+    for port in Port::BETWEEN_NODES {
+        let mut raw = Raw::handshake(port.of(scene.node()), "DEALER");
+        raw.say(b"\x04\x0b\x04PING\0\0abcd");
+        assert_eq!(raw.frame(), (4, b"\x04PONGabcd".to_vec()), "{port:?}");
+        // While the connection is open the node goes on to serve.
+        scene.undisturbed();
+    }
+}
+
 #[test]
 fn noise_on_the_ports_between_nodes_harms_nobody() {
     let mut scene = Scene::new(&[]);

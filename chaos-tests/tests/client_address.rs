@@ -1,6 +1,7 @@
 //! One address speaks ZMTP and HTTP: what each client finds there.
 
 use chaos_tests::live::http::{json, page};
+use chaos_tests::live::options::own_host;
 use chaos_tests::live::raw::{Raw, frame, greeting, ready};
 use chaos_tests::live::socket::{publisher, receive_data, subscriber};
 use chaos_tests::live::wait::PATIENCE;
@@ -72,16 +73,10 @@ fn a_node_that_has_not_joined_yet_is_alive_and_not_ready() {
     // A seed that takes connections and never answers keeps the node joining for a while.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let seed = silent.local_addr().unwrap().to_string();
-    let [client, gossip, link] = [0; 3].map(|_| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    });
+    let host = own_host();
     let options = Options::new("alone", &mesh::new_cluster()).seed(&seed);
-    let mut node = Node::spawn(Options {
-        ports: [client, gossip, link],
-        ..options
-    });
-    let address = format!("127.0.0.1:{client}");
+    let mut node = Node::spawn(options.at(&host, [5555, 5556, 5557]));
+    let address = format!("{host}:5555");
     let first = wait::until("the first answer", || page(&address, "/readyz").ok());
     // On a busy machine the first answer may come after the node has given up on its seed.
     assert!(

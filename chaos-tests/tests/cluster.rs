@@ -1,15 +1,12 @@
 //! How nodes come together, keep apart, and part.
 
 use chaos_tests::live::mesh::{new_cluster, settle};
+use chaos_tests::live::options::own_host;
 use chaos_tests::live::{Mesh, Node, Options, wait};
-use std::net::TcpListener;
 use zmesh_node::report;
 
-/// Ports that nobody uses at the moment.
-fn free_ports() -> [u16; 3] {
-    let listeners = [0; 3].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
-}
+/// Ports on an address of a test's own.
+const PORTS: [u16; 3] = [5555, 5556, 5557];
 
 fn state_of(asked: &Node, name: &str) -> Option<String> {
     let members = asked.ask::<report::Members>("/api/v1/members")?.members;
@@ -23,18 +20,15 @@ fn state_of(asked: &Node, name: &str) -> Option<String> {
 fn a_chain_of_five_comes_to_one_view_in_whatever_order_it_starts() {
     for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 1, 3, 0]] {
         let cluster = new_cluster();
-        let ports = [0; 5].map(|_| free_ports());
+        let hosts = [0; 5].map(|_| own_host());
         let mut nodes: Vec<Node> = Vec::new();
         for number in order {
             let options = Options::new(&format!("n{number}"), &cluster);
             let options = match number {
                 0 => options,
-                _ => options.seed(&format!("127.0.0.1:{}", ports[number - 1][1])),
+                _ => options.seed(&format!("{}:{}", hosts[number - 1], PORTS[1])),
             };
-            nodes.push(Node::spawn(Options {
-                ports: ports[number],
-                ..options
-            }));
+            nodes.push(Node::spawn(options.at(&hosts[number], PORTS)));
         }
         nodes.iter_mut().for_each(Node::wait_ready);
         settle(&nodes.iter().collect::<Vec<_>>());
@@ -44,15 +38,12 @@ fn a_chain_of_five_comes_to_one_view_in_whatever_order_it_starts() {
 #[test]
 fn a_seed_that_starts_after_everyone_else_brings_them_together() {
     let cluster = new_cluster();
-    let ports = free_ports();
-    let seed = format!("127.0.0.1:{}", ports[1]);
+    let host = own_host();
+    let seed = format!("{host}:{}", PORTS[1]);
     let one = Node::start(Options::new("one", &cluster).seed(&seed));
     let other = Node::start(Options::new("other", &cluster).seed(&seed));
     assert_eq!((one.status().view_size, other.status().view_size), (1, 1));
-    let late = Node::start(Options {
-        ports,
-        ..Options::new("late", &cluster)
-    });
+    let late = Node::start(Options::new("late", &cluster).at(&host, PORTS));
     settle(&[&one, &other, &late]);
 }
 

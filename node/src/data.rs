@@ -27,6 +27,9 @@ const QUESTIONS: usize = 64;
 /// While it joins, the node looks so often whether it may take part.
 const JOIN_POLL: Duration = Duration::from_millis(10);
 
+/// A data thread that has not ended by then does not keep the process.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A member that is held alive and cannot open a link to this node does not stop it from joining
 /// for longer than this.
 const JOIN_PATIENCE: Duration = Duration::from_secs(10);
@@ -108,6 +111,14 @@ impl DataThread {
     /// Ends the thread: its connections are closed.
     pub(crate) fn stop(self) {
         drop(self.stop);
+        let asked = std::time::Instant::now();
+        while !self.thread.is_finished() {
+            if asked.elapsed() > STOP_PATIENCE {
+                tracing::error!("the data thread hangs and is left behind: this is a bug");
+                return;
+            }
+            thread::sleep(JOIN_POLL);
+        }
         if self.thread.join().is_err() {
             tracing::error!("the data thread has panicked");
         }

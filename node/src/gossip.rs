@@ -54,6 +54,17 @@ pub(crate) struct Settings {
     pub(crate) metrics: Metrics,
 }
 
+impl Settings {
+    /// What others connect to.
+    fn host(&self) -> Result<String, StartError> {
+        match &self.advertise {
+            Some(host) => Ok(host.clone()),
+            None if self.bind.is_unspecified() => Err(StartError::NoHost(self.bind)),
+            None => Ok(self.bind.to_string()),
+        }
+    }
+}
+
 /// Why the gossip thread did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -133,11 +144,7 @@ pub(crate) struct Identity {
 
 /// Binds the gossip socket and starts the thread; it listens when this returns.
 pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
-    let host = match &settings.advertise {
-        Some(host) => host.clone(),
-        None if settings.bind.is_unspecified() => return Err(StartError::NoHost(settings.bind)),
-        None => settings.bind.to_string(),
-    };
+    let host = settings.host()?;
     let wanted = SocketAddr::new(settings.bind, settings.port);
     let listener = listen(wanted).map_err(|reason| StartError::Bind {
         address: settings.bind,
@@ -161,6 +168,7 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
         epoch: me.epoch,
         nonce: me.nonce,
     };
+    let seeds = settings.seeds.join(",");
     let config = Config {
         partitions: settings.partitions,
         ..Config::local()
@@ -183,7 +191,15 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
         wake: wake_out,
         received,
     };
-    let driver = Driver::new(machine, context, ears, commands.clone(), publish, fail)?;
+    let driver = Driver::new(
+        machine,
+        context,
+        ears,
+        commands.clone(),
+        publish,
+        fail,
+        seeds,
+    )?;
     let thread = std::thread::Builder::new()
         .name("gossip".into())
         .spawn(|| driver.run())?;

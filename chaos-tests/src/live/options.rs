@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -53,7 +54,24 @@ pub fn zmesh() -> Command {
     command
 }
 
+/// An address of this machine that no other test binds to: what a test must know before its nodes
+/// are started stands there on ports of its own choice.
+pub fn own_host() -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(1);
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let [_, a, b, c] = (std::process::id().wrapping_mul(64).wrapping_add(count)).to_be_bytes();
+    format!("127.{}.{b}.{}", a % 254 + 1, c % 254 + 1)
+}
+
 impl Options {
+    /// The same on an address and ports that were chosen before.
+    #[must_use]
+    pub fn at(mut self, host: &str, ports: [u16; 3]) -> Self {
+        self.bind = host.into();
+        self.ports = ports;
+        self
+    }
+
     /// A node of this name and cluster, on free ports, without seeds.
     pub fn new(name: &str, cluster: &str) -> Self {
         Self {

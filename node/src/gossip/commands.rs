@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zmesh_gossip::Member;
 
@@ -38,8 +38,14 @@ struct Waker {
 }
 
 /// What only the latest value of counts, and what must never be lost to a full queue.
+/// The data thread says every quarter of a second how late it is. One that says nothing for longer
+/// than this hangs, and its silence is its lag.
+const BEAT_PATIENCE_MS: u64 = 1000;
+
 #[derive(Default)]
 struct Marks {
+    /// When the data thread last said how late it is, in milliseconds since `born`, and how late.
+    beat_ms: AtomicU64,
     lag_ms: AtomicU64,
     ready: AtomicBool,
     leaving: AtomicBool,
@@ -51,6 +57,7 @@ pub(crate) struct GossipCommands {
     queue: SyncSender<Command>,
     waker: Waker,
     marks: Arc<Marks>,
+    born: Instant,
 }
 
 impl GossipCommands {
@@ -66,6 +73,7 @@ impl GossipCommands {
                 queue,
                 waker,
                 marks: Arc::default(),
+                born: Instant::now(),
             },
             received,
         )
@@ -102,6 +110,11 @@ impl GossipCommands {
     pub(crate) fn lag(&self, lag: Duration) {
         let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
         self.marks.lag_ms.store(ms, Ordering::Relaxed);
+        self.marks.beat_ms.store(self.age_ms(), Ordering::Relaxed);
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn send(&self, command: Command) {
@@ -133,7 +146,15 @@ impl GossipCommands {
     }
 
     pub(super) fn latest_lag(&self) -> Duration {
-        Duration::from_millis(self.marks.lag_ms.load(Ordering::Relaxed))
+        let beat = self.marks.beat_ms.load(Ordering::Relaxed);
+        // Before the first word there is no data thread yet.
+        let silent = if beat == 0 {
+            0
+        } else {
+            self.age_ms().saturating_sub(beat)
+        };
+        let overdue = silent.saturating_sub(BEAT_PATIENCE_MS);
+        Duration::from_millis(self.marks.lag_ms.load(Ordering::Relaxed).max(overdue))
     }
 
     /// Whether readiness, and whether leaving, was asked for since the last call.

@@ -49,6 +49,8 @@ pub(super) struct Driver {
     /// Set when the goodbye has begun.
     stop_at: Option<Duration>,
     departed: bool,
+    /// As given, for the log.
+    seeds: String,
     /// Packets were left for the next turn.
     more: bool,
 }
@@ -61,6 +63,7 @@ impl Driver {
         commands: GossipCommands,
         publish: watch::Sender<Arc<Membership>>,
         fail: watch::Sender<Option<Arc<str>>>,
+        seeds: String,
     ) -> Result<Self, StartError> {
         let lookup = Lookup::start(&commands)?;
         Ok(Self {
@@ -73,6 +76,7 @@ impl Driver {
             fail,
             view: Vec::new(),
             joined: false,
+            seeds,
             next_publish: Duration::ZERO,
             published_at: Duration::ZERO,
             stop_at: None,
@@ -205,10 +209,14 @@ impl Driver {
                     self.publish_soon(Duration::ZERO);
                 }
                 Output::Joined { alone } => {
-                    if alone {
-                        tracing::info!("alone until others come; seeds are tried for ever");
-                    } else {
-                        tracing::info!("joined");
+                    match (alone, self.seeds.as_str()) {
+                        (false, _) => tracing::info!("joined"),
+                        (true, "") => tracing::info!("alone until others come: no seeds given"),
+                        (true, seeds) => tracing::warn!(
+                            seeds,
+                            "alone: no seed answers. A seed is another node's gossip address, \
+                             its client port + 1. They are tried for ever"
+                        ),
                     }
                     self.joined = true;
                     self.publish_soon(Duration::ZERO);

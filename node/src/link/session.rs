@@ -134,6 +134,8 @@ impl<'a> Link<'a> {
     /// Waits for the first message.
     pub(super) async fn read_head(&mut self) -> Result<Head, LinkError> {
         loop {
+            // A peer may ask for a sign of life before it says who it is.
+            self.pipe.write()?;
             self.pipe.ready(true).await?;
             let read = self.pipe.read(&mut self.hub.arena.borrow_mut())?;
             match read {
