@@ -69,7 +69,7 @@ pub(super) enum Head {
 /// Bytes that are not a link message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
-    #[error("malformed link message: {0}")]
+    #[error("malformed link message; a --seed names the gossip port, not this one")]
     Malformed(#[from] bincode::error::DecodeError),
     #[error("a link message has one frame, or two if it carries records")]
     Frames,
