@@ -10,10 +10,9 @@ use zmesh_gossip::NodeId;
 
 use crate::data::Asker;
 use crate::forward::Time;
-use crate::gossip::Membership;
 use crate::hub::{HttpConnection, Phase};
 use crate::metrics::Metrics;
-use crate::view::View;
+use crate::view::{Membership, View};
 
 pub(crate) use http::serve;
 

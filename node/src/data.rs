@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::forward::Instance;
 use crate::hub::{Hub, Parts, Phase};
 use crate::link::Target;
+use crate::link::timing::JOIN_PATIENCE;
 use crate::view::View;
 use crate::{edge, link};
 
@@ -29,10 +30,6 @@ const JOIN_POLL: Duration = Duration::from_millis(10);
 
 /// A data thread that has not ended by then does not keep the process.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-
-/// A member that is held alive and cannot open a link to this node does not stop it from joining
-/// for longer than this.
-const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// After this long the node says once more that it is ready, if that has not shown yet.
 const READY_PATIENCE: Duration = Duration::from_secs(2);

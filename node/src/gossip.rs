@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use zmesh_gossip::{Config, InvalidMember, Me, Member, NodeId, Stats};
+use zmesh_gossip::{Config, InvalidMember, Me, NodeId};
 
 use self::commands::Command;
 pub(crate) use self::commands::GossipCommands;
@@ -24,6 +24,7 @@ use self::inbox::Inbox;
 use crate::config::bracketed;
 use crate::listen::listen;
 use crate::metrics::Metrics;
+use crate::view::Membership;
 
 /// What the gossip thread is started with.
 #[derive(Clone, Debug)]
@@ -93,32 +94,6 @@ pub enum StartError {
     /// The same for threads.
     #[error("cannot start the gossip thread: {0}")]
     Thread(#[from] io::Error),
-}
-
-/// A member as this node knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    /// The record.
-    pub(crate) member: Member,
-    /// Smoothed round-trip time of probes, once one was answered.
-    pub(crate) rtt: Option<Duration>,
-    /// How far its data thread was behind when it last answered.
-    pub(crate) lag: Duration,
-}
-
-/// What the gossip thread publishes, whenever it changes and at least once a second.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Membership {
-    /// Every record held, this node's own included, in the order of ids.
-    pub(crate) members: Vec<Known>,
-    /// Ids of the members that share the partitions, sorted.
-    pub(crate) view: Vec<NodeId>,
-    /// Equal sets of instances have equal hashes; 0 before the first view.
-    pub(crate) view_hash: u64,
-    /// Whether this node has a seed's table or has found itself alone.
-    pub(crate) joined: bool,
-    /// Counters.
-    pub(crate) stats: Stats,
 }
 
 /// The running gossip thread. Dropping it stops it.

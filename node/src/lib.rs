@@ -12,12 +12,12 @@ mod edge;
 pub mod forward;
 mod gossip;
 mod hub;
-mod link;
+pub mod link;
 mod listen;
 mod metrics;
 mod node;
 pub mod report;
-mod view;
+pub mod view;
 pub mod zmtp;
 
 pub use config::Config;

@@ -3,7 +3,8 @@
 mod accept;
 mod dial;
 mod session;
-mod wire;
+pub mod timing;
+pub mod wire;
 
 pub(crate) use accept::listen;
 pub(crate) use dial::{Target, dial};

@@ -2,26 +2,54 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use zmesh_gossip::{Member, NodeId};
+use zmesh_gossip::{Member, NodeId, Stats};
 use zmesh_partition::Table;
 
 use crate::forward::{Instance, Peer, Ring, Topology};
-use crate::gossip::Membership;
+
+/// A member as this node knows it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The record.
+    pub member: Member,
+    /// Smoothed round-trip time of probes, once one was answered.
+    pub rtt: Option<Duration>,
+    /// How far its data thread was behind when it last answered.
+    pub lag: Duration,
+}
+
+/// What gossip says, as one snapshot: published whenever it changes and at least once a second.
+#[derive(Clone, Debug, Default)]
+pub struct Membership {
+    /// Every record held, this node's own included, in the order of ids.
+    pub members: Vec<Known>,
+    /// Ids of the members that share the partitions, sorted.
+    pub view: Vec<NodeId>,
+    /// Equal sets of instances have equal hashes; 0 before the first view.
+    pub view_hash: u64,
+    /// Whether this node has a seed's table or has found itself alone.
+    pub joined: bool,
+    /// Counters.
+    pub stats: Stats,
+}
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(crate) struct View {
-    pub(crate) membership: Arc<Membership>,
-    pub(crate) ring: Arc<Ring>,
+pub struct View {
+    /// What gossip says.
+    pub membership: Arc<Membership>,
+    /// Who owns what in its view.
+    pub ring: Arc<Ring>,
     /// The view hash that `ring` was made for.
-    pub(crate) ring_hash: u64,
+    pub ring_hash: u64,
 }
 
 impl View {
     /// Before anything is known.
-    pub(crate) fn empty(membership: Arc<Membership>) -> Self {
+    pub fn empty(membership: Arc<Membership>) -> Self {
         let ring = Arc::new(Ring::new(Table::empty(), HashMap::new()));
         Self {
             membership,
@@ -32,7 +60,7 @@ impl View {
 
     /// The next snapshot. The ring is computed only if the view is another one; that takes some
     /// milliseconds, so this is not for the data thread.
-    pub(crate) fn next(&self, membership: Arc<Membership>) -> Self {
+    pub fn next(&self, membership: Arc<Membership>) -> Self {
         if membership.view_hash == self.ring_hash {
             return Self {
                 membership,
@@ -67,7 +95,7 @@ impl View {
     }
 
     /// What the forwarding core of node `me` has to know.
-    pub(crate) fn topology(&self, me: NodeId) -> Topology {
+    pub fn topology(&self, me: NodeId) -> Topology {
         let members = self.membership.members.iter().map(|known| &known.member);
         let others = members.filter(|member| member.id != me);
         let (live, gone): (Vec<&Member>, Vec<&Member>) = others.partition(|m| m.is_live());
@@ -83,7 +111,7 @@ impl View {
     }
 
     /// A member by its id.
-    pub(crate) fn member(&self, id: [u8; 16]) -> Option<&Member> {
+    pub fn member(&self, id: [u8; 16]) -> Option<&Member> {
         let members = self.membership.members.iter().map(|known| &known.member);
         members.into_iter().find(|member| member.id.0 == id)
     }

@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use zmesh_gossip::{Gossip, NodeId, Output};
 use zmq::{Context, Socket};
 
+use super::StartError;
 use super::commands::{Command, GossipCommands};
 use super::inbox::Inbox;
 use super::log::{log_event, log_refused, log_refused_other};
 use super::lookup::Lookup;
 use super::peers::Peers;
-use super::{Known, Membership, StartError};
+use crate::view::{Known, Membership};
 
 /// Packets taken in one go before timers and commands have their turn.
 const PACKETS_A_WAKE: usize = 1000;

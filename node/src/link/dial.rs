@@ -1,22 +1,15 @@
 //! Keeps a link to one other node, for as long as membership holds that node alive.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 
 use super::session::{Link, LinkError};
+use super::timing::{FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT};
 use super::wire::Head;
 use crate::forward::Instance;
 use crate::hub::{Hub, Side};
 use crate::zmtp::handshake;
-
-/// Connecting, handshake and hello together take this long at most.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Pauses between attempts: the first is short, since most resets are over at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A node to keep a link to.
 #[derive(Clone, Debug, PartialEq, Eq)]

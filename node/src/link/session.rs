@@ -4,12 +4,12 @@ use std::io;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::timing::{PING_EVERY, REPLY_DELAY, SILENCE};
 use super::wire::{self, Head, Hello, MARGIN_BYTES, WireError};
 use crate::close::CloseReason;
 use crate::forward::{BadMessage, Instance, Message};
@@ -18,17 +18,6 @@ use crate::zmtp::frames::{FrameError, FrameLimits, WIDEST, command_parts};
 use crate::zmtp::handshake::HandshakeError;
 use crate::zmtp::heartbeat;
 use crate::zmtp::pipe::{Pipe, Read, Scanned};
-
-/// Each side asks the other for a sign of life so often.
-const PING_EVERY: Duration = Duration::from_secs(1);
-
-/// A link on which nothing was heard for so long is dead. Longer than membership needs to find a
-/// dead host: this is for a connection that died between two living ones.
-const SILENCE: Duration = Duration::from_secs(4);
-
-/// Replies wait for each other this long: an ack for every message of a slow stream would cost two
-/// nodes a wake-up each. Only the publisher's budget waits for them.
-const REPLY_DELAY: Duration = Duration::from_millis(1);
 
 /// With so many bytes taken since the last reply it goes at once.
 const REPLY_BYTES: usize = 128 << 10;

@@ -12,65 +12,95 @@ use crate::forward::{Batch, Header, Instance, Message};
 use crate::zmtp::frames::{Span, put_header};
 
 /// Version of the link protocol. Nodes of different versions refuse each other.
-pub(crate) const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 1;
 
 /// No part of a link message but its records is larger.
 const MAX_HEAD_BYTES: usize = 128 << 20;
 
 /// Room for everything of a batch that is not its last message.
-pub(super) const MARGIN_BYTES: usize = MAX_HEAD_BYTES;
+pub const MARGIN_BYTES: usize = MAX_HEAD_BYTES;
 
 /// Who a node is: the first message in both directions.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(super) struct Hello {
-    pub(super) protocol: u16,
-    pub(super) partitions: u16,
-    pub(super) cluster: String,
-    pub(super) name: String,
-    pub(super) id: [u8; 16],
-    pub(super) instance: u64,
+pub struct Hello {
+    /// Version of the link protocol.
+    pub protocol: u16,
+    /// Number of partitions.
+    pub partitions: u16,
+    /// Its cluster.
+    pub cluster: String,
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: [u8; 16],
+    /// The process.
+    pub instance: u64,
 }
 
 /// What stands in the first frame.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(super) enum Head {
+pub enum Head {
+    /// Who speaks: the first message in both directions.
     Hello(Hello),
+    /// The answer to a hello that does not fit.
     Refused {
+        /// The values of both sides.
         reason: String,
     },
+    /// See [`Message::Interest`].
     Interest {
+        /// The version after the changes.
         version: u64,
+        /// Whether the changes begin from nothing.
         snapshot: bool,
+        /// Prefixes added (`true`) or removed.
         changes: Vec<(bool, Vec<u8>)>,
     },
+    /// See [`Message::View`].
     View {
+        /// Instances with their membership records.
         members: Vec<(u64, Vec<u8>)>,
     },
+    /// See [`Message::Publish`]; the messages are the second frame.
     Publish {
+        /// One for each record.
         headers: Vec<Header>,
     },
+    /// See [`Message::Deliver`]; the messages are the second frame.
     Deliver {
+        /// The instance that took the messages from its clients.
         origin: u64,
+        /// One for each record.
         headers: Vec<Header>,
     },
+    /// See [`Message::Done`].
     Done {
+        /// Partitions with the number of the last message that is done.
         streams: Vec<(u16, u64)>,
     },
+    /// See [`Message::Ack`].
     Ack {
+        /// The origin of the streams.
         origin: u64,
+        /// Partitions with the number of the last message delivered.
         streams: Vec<(u16, u64)>,
     },
+    /// See [`Message::InterestAck`].
     InterestAck {
+        /// The version.
         version: u64,
     },
+    /// See [`Message::Holding`].
     Holding,
 }
 
 /// Bytes that are not a link message.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
+pub enum WireError {
+    /// The first frame cannot be read.
     #[error("malformed link message; a --seed names the gossip port, not this one")]
     Malformed(#[from] bincode::error::DecodeError),
+    /// Frames that do not go with its kind.
     #[error("a link message has one frame, or two if it carries records")]
     Frames,
 }
@@ -83,7 +113,7 @@ fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_HEAD_BYTES>> {
 }
 
 /// Encodes a message without records.
-pub(super) fn encode_head(head: &Head, more: bool) -> Bytes {
+pub fn encode_head(head: &Head, more: bool) -> Bytes {
     let body = bincode::encode_to_vec(head, config())
         .expect("encoding into memory fails only above a limit that the core stays far below");
     let mut out = Vec::with_capacity(body.len() + 9);
@@ -93,7 +123,7 @@ pub(super) fn encode_head(head: &Head, more: bool) -> Bytes {
 }
 
 /// Encodes a message; its slices are to be written one behind the other.
-pub(super) fn encode(message: Message, mut put: impl FnMut(Bytes)) {
+pub fn encode(message: Message, mut put: impl FnMut(Bytes)) {
     let head = match message {
         Message::Publish(batch) => {
             return encode_batch(
@@ -149,16 +179,12 @@ fn encode_batch(head: Head, body: Vec<Bytes>, mut put: impl FnMut(Bytes)) {
 }
 
 /// Decodes the first frame of a message in a buffer.
-pub(super) fn decode_head(chunk: &Bytes, span: &Span) -> Result<Head, WireError> {
+pub fn decode_head(chunk: &Bytes, span: &Span) -> Result<Head, WireError> {
     Ok(bincode::decode_from_slice(span.topic(chunk), config())?.0)
 }
 
 /// Decodes a message that arrived from a node; `origin` is that node.
-pub(super) fn decode(
-    chunk: &Bytes,
-    span: &Span,
-    origin: Instance,
-) -> Result<Option<Message>, WireError> {
+pub fn decode(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Option<Message>, WireError> {
     let head = decode_head(chunk, span)?;
     let message = match (head, span.frames) {
         (Head::Publish { headers }, 2) => {
