@@ -1,0 +1,97 @@
+//! The simulation of whole meshes, from the command line.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chaos_tests::sim::plan::Plan;
+use chaos_tests::sim::search::{Search, search};
+use chaos_tests::sim::swarm;
+use chaos_tests::sim::tables::Tables;
+use clap::{Args, Parser, Subcommand};
+
+/// Tries to break the promises of a mesh.
+#[derive(Debug, Parser)]
+#[command(name = "chaos-tests")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Whole nodes in one virtual time, with faults that a seed decides
+    Sim(Sim),
+}
+
+#[derive(Debug, Args)]
+struct Sim {
+    /// Run this seed and print its plan and what it broke
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Nodes at the start; drawn from the seed if not given
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// Search for so many minutes
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// First seed of a search; drawn from the clock if not given
+    #[arg(long)]
+    first: Option<u64>,
+    /// Search so many seeds
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// Runs at a time
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Sim(sim) => sim.run(),
+    }
+}
+
+impl Sim {
+    fn run(&self) -> ExitCode {
+        match self.seed {
+            Some(seed) => self.replay(seed),
+            None => self.search(),
+        }
+    }
+
+    fn replay(&self, seed: u64) -> ExitCode {
+        let plan = Plan::of_seed(seed, self.nodes);
+        println!("{plan:#?}");
+        let outcome = swarm::run(plan, &mut Tables::default());
+        println!("{outcome:#?}");
+        if outcome.violations.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+
+    fn search(&self) -> ExitCode {
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = clock.map_or(0, |since| since.as_secs());
+        let first = self.first.unwrap_or(now * 1000);
+        let limited = self.minutes.is_some();
+        let what = Search {
+            first,
+            seeds: self.seeds.unwrap_or(if limited { u64::MAX } else { 1000 }),
+            time: self
+                .minutes
+                .map(|minutes| Duration::from_secs(60 * minutes)),
+            nodes: self.nodes,
+            threads: self.threads,
+        };
+        println!("from seed {first}");
+        let found = search(what, |line| println!("{line}"));
+        println!("{found}");
+        if found.broken.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}

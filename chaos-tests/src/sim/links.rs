@@ -1,0 +1,571 @@
+//! The links of a simulated process: dialed and accepted as the node's `link/` does it, with the
+//! real wire format on every hop.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use zmesh_node::forward::{Instance, Message, Router};
+use zmesh_node::link::timing::{
+    FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT, PING_EVERY, REPLY_DELAY, SILENCE,
+};
+use zmesh_node::link::wire::{self, Head, Hello};
+use zmesh_node::zmtp::frames::{FrameLimits, Span, command_parts};
+use zmesh_node::zmtp::heartbeat;
+
+use super::Time;
+use super::network::{End, HostId, Service, Status};
+use super::outside::Outside;
+use super::process::ProcessId;
+use super::stream::{Incoming, Stream};
+
+const LIMITS: FrameLimits = FrameLimits {
+    message_bytes: 16 << 20,
+    frames: 2,
+};
+
+/// With so many bytes taken since the last reply it goes at once, as in the node.
+const REPLY_BYTES: usize = 128 << 10;
+
+/// What the links tell the rest of the process.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A connection to this address was refused.
+    Refused(String),
+    /// An established connection to this address broke.
+    Reset(String),
+}
+
+/// A node to keep a link to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Which process.
+    pub instance: Instance,
+    /// Where.
+    pub host: HostId,
+    /// `host:port` of its links.
+    pub address: String,
+}
+
+#[derive(Debug)]
+enum Wire {
+    Pause(Time),
+    Connecting(End, Time),
+    Greeting(Stream, Time),
+    Up(Carrying),
+}
+
+#[derive(Debug)]
+struct Dial {
+    target: Target,
+    wire: Wire,
+    pause: Time,
+}
+
+/// A connection that carries messages.
+#[derive(Debug)]
+struct Carrying {
+    stream: Stream,
+    heard: Time,
+    next_ping: Time,
+    unreplied: usize,
+    reply_at: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Accepted {
+    carrying: Carrying,
+    /// Who speaks, once it has said so.
+    peer: Option<Instance>,
+    since: Time,
+}
+
+/// See the module. Times are of the process's own clock.
+#[derive(Debug)]
+pub struct Links {
+    process: ProcessId,
+    host: HostId,
+    me: Hello,
+    dials: BTreeMap<Instance, Dial>,
+    accepted: BTreeMap<End, Accepted>,
+    /// The accepted connection of each peer that is in force.
+    current: BTreeMap<Instance, End>,
+    /// What membership is to be told.
+    pub told: Vec<Told>,
+}
+
+impl Links {
+    /// No links yet.
+    pub fn new(process: ProcessId, host: HostId, me: Hello) -> Self {
+        Self {
+            process,
+            host,
+            me,
+            dials: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            current: BTreeMap::new(),
+            told: Vec::new(),
+        }
+    }
+
+    /// Dials exactly these from now on.
+    pub fn keep(
+        &mut self,
+        targets: Vec<Target>,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) {
+        let old: Vec<Instance> = self.dials.keys().copied().collect();
+        for instance in old {
+            let keep = targets.iter().any(|it| *it == self.dials[&instance].target);
+            if !keep && let Some(mut dial) = self.dials.remove(&instance) {
+                dial.hang_up(router, now, outside);
+            }
+        }
+        for target in targets {
+            self.dials.entry(target.instance).or_insert_with(|| Dial {
+                target,
+                wire: Wire::Pause(now),
+                pause: FIRST_PAUSE,
+            });
+        }
+    }
+
+    /// Another node has connected.
+    pub fn accept(&mut self, end: End, now: Time) {
+        let accepted = Accepted {
+            carrying: Carrying::new(Stream::new(end, LIMITS), now),
+            peer: None,
+            since: now,
+        };
+        self.accepted.insert(end, accepted);
+    }
+
+    /// There is something new about a connection. `false` if it is none of these.
+    pub fn ready(
+        &mut self,
+        end: End,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) -> bool {
+        if self.accepted.contains_key(&end) {
+            self.accepted_ready(end, router, now, outside);
+            return true;
+        }
+        let dial = self.dials.iter().find(|(_, dial)| dial.end() == Some(end));
+        let Some(instance) = dial.map(|(instance, _)| *instance) else {
+            return false;
+        };
+        self.dial_ready(instance, router, now, outside);
+        true
+    }
+
+    /// Messages of the core wait for a dialed link.
+    pub fn write(
+        &mut self,
+        peer: Instance,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) {
+        let dial = self.dials.get_mut(&peer);
+        if let Some(Wire::Up(carrying)) = dial.map(|dial| &mut dial.wire) {
+            carrying.write(peer, router, now, outside);
+        }
+    }
+
+    /// Replies wait for an accepted link, or it may be read again.
+    pub fn reply(
+        &mut self,
+        peer: Instance,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) {
+        let Some(end) = self.current.get(&peer).copied() else {
+            return;
+        };
+        if let Some(accepted) = self.accepted.get_mut(&end) {
+            accepted.carrying.reply_at.get_or_insert(now + REPLY_DELAY);
+        }
+        self.accepted_ready(end, router, now, outside);
+    }
+
+    /// When [`Links::run`] is to be called.
+    pub fn deadline(&self) -> Time {
+        let dials = self.dials.values().map(Dial::deadline);
+        let accepted = self.accepted.values().map(Accepted::deadline);
+        dials.chain(accepted).min().unwrap_or(Time::MAX)
+    }
+
+    /// What is due.
+    pub fn run(&mut self, router: &mut Router, now: Time, outside: &mut Outside<'_>) {
+        let due = self.dials.iter().filter(|(_, dial)| dial.deadline() <= now);
+        let due: Vec<Instance> = due.map(|(instance, _)| *instance).collect();
+        for instance in due {
+            self.dial_due(instance, router, now, outside);
+        }
+        let due = self.accepted.iter().filter(|(_, it)| it.deadline() <= now);
+        let due: Vec<End> = due.map(|(end, _)| *end).collect();
+        for end in due {
+            self.accepted_due(end, router, now, outside);
+        }
+    }
+
+    /// Whether nothing waits to be written on any link.
+    pub fn is_idle(&self) -> bool {
+        let dials = self.dials.values().map(|dial| match &dial.wire {
+            Wire::Up(carrying) => carrying.stream.unwritten(),
+            _ => 1,
+        });
+        dials.sum::<usize>() == 0
+    }
+
+    fn dial_due(
+        &mut self,
+        instance: Instance,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) {
+        let Some(dial) = self.dials.get_mut(&instance) else {
+            return;
+        };
+        match &mut dial.wire {
+            Wire::Pause(_) => {
+                let hosts = [self.host, dial.target.host];
+                let end = outside.connect(self.process, hosts, Service::Link);
+                dial.wire = Wire::Connecting(end, now);
+            }
+            Wire::Connecting(..) | Wire::Greeting(..) => dial.fail(router, now, outside),
+            Wire::Up(carrying) => {
+                if now - carrying.heard >= SILENCE {
+                    dial.fail(router, now, outside);
+                } else {
+                    carrying.ping(now, false, outside);
+                    carrying.write(instance, router, now, outside);
+                }
+            }
+        }
+    }
+
+    fn dial_ready(
+        &mut self,
+        instance: Instance,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) {
+        let me = self.me.clone();
+        let Some(dial) = self.dials.get_mut(&instance) else {
+            return;
+        };
+        let Some(end) = dial.end() else { return };
+        let address = dial.target.address.clone();
+        match outside.net.status(end) {
+            Status::Connecting => {}
+            Status::Open => {
+                if dial.advance(me, router, now, outside).is_none() {
+                    dial.fail(router, now, outside);
+                }
+            }
+            Status::Refused => {
+                self.told.push(Told::Refused(address));
+                dial.fail(router, now, outside);
+            }
+            Status::Reset | Status::Ended => {
+                self.told.push(Told::Reset(address));
+                dial.fail(router, now, outside);
+            }
+        }
+    }
+
+    fn accepted_due(
+        &mut self,
+        end: End,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) {
+        let Some(accepted) = self.accepted.get_mut(&end) else {
+            return;
+        };
+        let Some(peer) = accepted.peer else {
+            return self.drop_accepted(end, router, outside);
+        };
+        let carrying = &mut accepted.carrying;
+        if carrying.reply_at.is_some_and(|at| at <= now) {
+            carrying.reply_at = None;
+            carrying.replies(peer, router, outside);
+        }
+        if now - carrying.heard >= SILENCE && !router.is_held(peer) {
+            return self.drop_accepted(end, router, outside);
+        }
+        if now >= carrying.next_ping {
+            carrying.ping(now, router.is_held(peer), outside);
+        }
+    }
+
+    fn accepted_ready(
+        &mut self,
+        end: End,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) {
+        if self.read_accepted(end, router, now, outside).is_none() {
+            self.drop_accepted(end, router, outside);
+        }
+    }
+
+    /// `None` if the connection has to go.
+    fn read_accepted(
+        &mut self,
+        end: End,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) -> Option<()> {
+        let accepted = self.accepted.get_mut(&end)?;
+        accepted.carrying.stream.flush(outside);
+        if accepted.peer.is_some_and(|peer| router.is_held(peer)) {
+            return Some(());
+        }
+        let items = accepted.carrying.read(now, outside)?;
+        for (chunk, span) in items {
+            let accepted = self.accepted.get_mut(&end)?;
+            match accepted.peer {
+                None => {
+                    let peer = self.greet(end, &chunk, &span, outside)?;
+                    outside.watch.accepted(self.process, peer);
+                    router.handle_accepted(peer, now);
+                }
+                Some(peer) => {
+                    let message = wire::decode(&chunk, &span, peer).ok()??;
+                    outside.watch.message(self.process, peer, &message, router);
+                    router.handle_message(peer, message, now).ok()?;
+                }
+            }
+        }
+        let accepted = self.accepted.get_mut(&end)?;
+        if accepted.carrying.unreplied >= REPLY_BYTES
+            && let Some(peer) = accepted.peer
+        {
+            accepted.carrying.replies(peer, router, outside);
+        }
+        (outside.net.status(end) == Status::Open).then_some(())
+    }
+
+    /// The first message on a connection that was accepted; the one in force gives way.
+    fn greet(
+        &mut self,
+        end: End,
+        chunk: &Bytes,
+        span: &Span,
+        outside: &mut Outside<'_>,
+    ) -> Option<Instance> {
+        let Ok(Head::Hello(hello)) = wire::decode_head(chunk, span) else {
+            return None;
+        };
+        let peer = Instance(hello.instance);
+        if let Some(old) = self.current.insert(peer, end)
+            && self.accepted.remove(&old).is_some()
+        {
+            outside.close(old);
+        }
+        let accepted = self.accepted.get_mut(&end)?;
+        accepted.peer = Some(peer);
+        let own = wire::encode_head(&Head::Hello(self.me.clone()), false);
+        accepted.carrying.stream.queue(own);
+        accepted.carrying.stream.flush(outside);
+        Some(peer)
+    }
+
+    fn drop_accepted(&mut self, end: End, router: &mut Router, outside: &mut Outside<'_>) {
+        outside.close(end);
+        let Some(accepted) = self.accepted.remove(&end) else {
+            return;
+        };
+        if let Some(peer) = accepted.peer
+            && self.current.get(&peer) == Some(&end)
+        {
+            self.current.remove(&peer);
+            outside.watch.accepted_closed(self.process, peer);
+            router.handle_accepted_closed(peer);
+        }
+    }
+}
+
+impl Dial {
+    fn end(&self) -> Option<End> {
+        match &self.wire {
+            Wire::Pause(_) => None,
+            Wire::Connecting(end, _) => Some(*end),
+            Wire::Greeting(stream, _) => Some(stream.end),
+            Wire::Up(carrying) => Some(carrying.stream.end),
+        }
+    }
+
+    fn deadline(&self) -> Time {
+        match &self.wire {
+            Wire::Pause(until) => *until,
+            Wire::Connecting(_, since) | Wire::Greeting(_, since) => *since + OPEN_TIMEOUT,
+            Wire::Up(carrying) => carrying.next_ping,
+        }
+    }
+
+    fn hang_up(&mut self, router: &mut Router, now: Time, outside: &mut Outside<'_>) {
+        if let Some(end) = self.end() {
+            outside.close(end);
+        }
+        if matches!(self.wire, Wire::Up(_)) {
+            router.handle_link_down(self.target.instance, now);
+        }
+    }
+
+    fn fail(&mut self, router: &mut Router, now: Time, outside: &mut Outside<'_>) {
+        self.hang_up(router, now, outside);
+        self.wire = Wire::Pause(now + self.pause);
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+    }
+
+    /// Goes on where the connection stands. `None` if it has to go.
+    fn advance(
+        &mut self,
+        me: Hello,
+        router: &mut Router,
+        now: Time,
+        outside: &mut Outside<'_>,
+    ) -> Option<()> {
+        if let Wire::Connecting(end, since) = self.wire {
+            let mut stream = Stream::new(end, LIMITS);
+            stream.queue(wire::encode_head(&Head::Hello(me), false));
+            stream.flush(outside);
+            self.wire = Wire::Greeting(stream, since);
+        }
+        let instance = self.target.instance;
+        let mut items = Vec::new();
+        if let Wire::Greeting(stream, _) = &mut self.wire {
+            items = messages(stream, outside)?;
+            if items.is_empty() {
+                return Some(());
+            }
+            let (chunk, span) = items.remove(0);
+            let hello = wire::decode_head(&chunk, &span).ok()?;
+            if !matches!(hello, Head::Hello(hello) if hello.instance == instance.0) {
+                return None;
+            }
+            self.pause = FIRST_PAUSE;
+            self.wire = match std::mem::replace(&mut self.wire, Wire::Pause(now)) {
+                Wire::Greeting(stream, _) => Wire::Up(Carrying::new(stream, now)),
+                other => other,
+            };
+            router.handle_link_up(instance, now);
+        }
+        let Wire::Up(carrying) = &mut self.wire else {
+            return Some(());
+        };
+        items.extend(carrying.read(now, outside)?);
+        for (chunk, span) in items {
+            let message: Message = wire::decode(&chunk, &span, instance).ok()??;
+            router.handle_reply(instance, message, now).ok()?;
+        }
+        carrying.write(instance, router, now, outside);
+        Some(())
+    }
+}
+
+impl Accepted {
+    fn deadline(&self) -> Time {
+        if self.peer.is_none() {
+            // As long as the node waits for a hello.
+            return self.since + Time::from_secs(5);
+        }
+        let carrying = &self.carrying;
+        carrying
+            .reply_at
+            .map_or(carrying.next_ping, |at| at.min(carrying.next_ping))
+    }
+}
+
+impl Carrying {
+    fn new(stream: Stream, now: Time) -> Self {
+        Self {
+            stream,
+            heard: now,
+            next_ping: now,
+            unreplied: 0,
+            reply_at: None,
+        }
+    }
+
+    fn read(&mut self, now: Time, outside: &mut Outside<'_>) -> Option<Vec<(Bytes, Span)>> {
+        let before = self.stream.taken;
+        let items = messages(&mut self.stream, outside)?;
+        let taken = self.stream.taken - before;
+        if taken > 0 {
+            self.heard = now;
+            self.unreplied += taken;
+        }
+        Some(items)
+    }
+
+    fn write(&mut self, peer: Instance, router: &mut Router, now: Time, outside: &mut Outside<'_>) {
+        loop {
+            let mut any = false;
+            while self.stream.has_room()
+                && let Some(message) = router.take_message(peer)
+            {
+                wire::encode(message, |bytes| self.stream.queue(bytes));
+                any = true;
+            }
+            if self.stream.flush(outside) > 0 {
+                router.handle_progress(peer, now);
+            }
+            if !any || self.stream.unwritten() > 0 {
+                return;
+            }
+        }
+    }
+
+    fn replies(&mut self, peer: Instance, router: &mut Router, outside: &mut Outside<'_>) {
+        self.unreplied = 0;
+        while self.stream.has_room()
+            && let Some(message) = router.take_reply(peer)
+        {
+            wire::encode(message, |bytes| self.stream.queue(bytes));
+        }
+        self.stream.flush(outside);
+    }
+
+    fn ping(&mut self, now: Time, held: bool, outside: &mut Outside<'_>) {
+        self.next_ping = now + PING_EVERY;
+        if held {
+            self.heard = now;
+        }
+        if self.stream.has_room() {
+            self.stream.queue(heartbeat::ping(SILENCE));
+        }
+        self.stream.flush(outside);
+    }
+}
+
+/// Messages that have come whole; pings are answered. `None` if what came is not ZMTP.
+fn messages(stream: &mut Stream, outside: &mut Outside<'_>) -> Option<Vec<(Bytes, Span)>> {
+    let mut found = Vec::new();
+    for item in stream.read(outside).ok()? {
+        match item {
+            Incoming::Message(chunk, span) => found.push((chunk, span)),
+            Incoming::Command(body) => {
+                if let Some((b"PING", data)) = command_parts(&body)
+                    && stream.has_room()
+                {
+                    stream.queue(heartbeat::pong(data));
+                }
+            }
+        }
+    }
+    stream.flush(outside);
+    Some(found)
+}

@@ -1,0 +1,276 @@
+//! A run of the swarm: trouble for a while, then none, and everything must mend by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use zmesh_gossip::{Member, NodeId, State};
+use zmesh_node::forward::ClientId;
+
+use super::Time;
+use super::clients::TOPICS;
+use super::network::HostId;
+use super::plan::Plan;
+use super::process::{Process, ProcessId};
+use super::tables::Tables;
+use super::watch::{Counts, Ended, Kind, Planted};
+use super::world::{World, dropped_between};
+
+/// Nodes that start together are one mesh within this time.
+const START: Time = Duration::from_secs(40);
+/// Once faults have stopped, the mesh is one again and owes nobody anything within this time.
+pub const CONVERGENCE: Time = Duration::from_secs(60);
+/// Who stood still or was passed over when the faults stopped may be told so for this long.
+const AFTERMATH: Time = Duration::from_secs(15);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was broken.
+    pub violations: Vec<(Kind, String)>,
+    /// Two runs of one seed have the same.
+    pub trace: u64,
+    /// What was seen.
+    pub counts: Counts,
+    /// How long it took to be one mesh again after the faults.
+    pub converged_after: Time,
+}
+
+/// Runs a plan to its end. `tables` are kept from run to run.
+pub fn run(plan: Plan, tables: &mut Tables) -> Outcome {
+    let mut world = World::new(plan, std::mem::take(tables));
+    let mut converged_after = Time::ZERO;
+    if world.begin() {
+        world.begin_trouble();
+        let trouble = world.plan.trouble;
+        world.run(trouble);
+        converged_after = world.mend();
+    }
+    *tables = std::mem::take(&mut world.tables);
+    Outcome {
+        trace: world.trace_hash(),
+        counts: world.watch.counts,
+        violations: std::mem::take(&mut world.watch.violations),
+        converged_after,
+    }
+}
+
+impl World {
+    /// All nodes start, and are one mesh with programs.
+    fn begin(&mut self) -> bool {
+        for host in 0..self.plan.nodes as u16 {
+            let most = if self.plan.nodes > 20 { 50 } else { 500 };
+            let pause = self.dice.time(Time::ZERO, Duration::from_millis(most));
+            self.run(pause);
+            self.start(HostId(host), false);
+        }
+        if !self.run_until(START, |world| world.is_one_mesh().is_none()) {
+            let why = self.is_one_mesh().unwrap_or_default();
+            self.watch
+                .report(Kind::Restless, format!("at the start: {why}"));
+            return false;
+        }
+        for id in self.ids() {
+            self.open_programs(id);
+        }
+        true
+    }
+
+    /// Faults stop. Returns how long it took until everything was well.
+    fn mend(&mut self) -> Time {
+        let ended = self.some_record_of_one_that_ended();
+        self.end_trouble();
+        let stopped = self.now;
+        self.hurry_subscribers();
+        self.run(AFTERMATH);
+        self.watch.calm = true;
+        match self.plan.planted {
+            Some(Planted::RaisedByOther) => self.plant(None),
+            Some(Planted::Resurrection) => self.plant(ended),
+            _ => {}
+        }
+        let patience = CONVERGENCE - AFTERMATH;
+        if !self.run_until(patience, |world| world.unrest().is_none()) {
+            let why = self.unrest().unwrap_or_default();
+            self.watch.report(Kind::Restless, why);
+            return self.now - stopped;
+        }
+        let mended = self.now - stopped;
+        self.check_at_rest();
+        self.check_bounds();
+        self.final_round();
+        mended
+    }
+
+    /// Everybody publishes on every topic once more: now everything must arrive.
+    fn final_round(&mut self) {
+        self.watch.forget_promises();
+        self.watch.begin_order();
+        for _ in 0..3 {
+            for id in self.ready() {
+                self.with_data(id, |data, now, outside| {
+                    let topics: Vec<usize> = (0..TOPICS.len()).collect();
+                    for publisher in data.publishers.values_mut() {
+                        publisher.publish(&topics, &mut data.router, now, outside);
+                    }
+                });
+            }
+            self.run(Duration::from_millis(20));
+        }
+        if self.run_until(CONVERGENCE, |world| world.unrest().is_none()) {
+            self.check_at_rest();
+            self.watch.check_topic_order();
+        } else {
+            let why = self.unrest().unwrap_or_default();
+            self.watch
+                .report(Kind::Restless, format!("at the end: {why}"));
+        }
+    }
+
+    fn hurry_subscribers(&mut self) {
+        for id in self.ids() {
+            self.with_data(id, |data, now, _| {
+                for subscriber in data.subscribers.values_mut() {
+                    subscriber.hurry(now);
+                }
+                for publisher in data.publishers.values_mut() {
+                    publisher.stop();
+                }
+            });
+        }
+    }
+
+    fn some_record_of_one_that_ended(&self) -> Option<Member> {
+        let living: BTreeSet<u64> = self
+            .processes
+            .values()
+            .map(|it| it.gossiper.machine.me().nonce)
+            .collect();
+        let machine = &self.processes.values().next()?.gossiper.machine;
+        let mut members = machine.members().map(|known| known.member);
+        members.find(|it| !living.contains(&it.nonce)).cloned()
+    }
+
+    fn check_at_rest(&mut self) {
+        let mut dropped: BTreeMap<(ProcessId, ClientId), u64> = BTreeMap::new();
+        let mut counted = 0;
+        let mut stats = Vec::new();
+        for (id, process) in &self.processes {
+            let Some(data) = &process.data else { continue };
+            stats.push((*id, data.router.stats(), data.handed()));
+            counted += dropped_between(&data.router.stats());
+            for client in data.subscribers.keys() {
+                let drops = data.router.client_stats(*client);
+                let drops = drops.map_or(0, |stats| stats.dropped_messages);
+                dropped.insert((*id, *client), drops);
+            }
+        }
+        for (id, stats, handed) in stats {
+            self.watch.check_counts(id, &stats, handed);
+        }
+        self.watch.check_losses(&dropped, counted);
+    }
+
+    /// Everything is through: `None`. Otherwise what is not.
+    pub fn unrest(&mut self) -> Option<String> {
+        if let Some(why) = self.is_one_mesh() {
+            return Some(why);
+        }
+        for (id, process) in &self.processes {
+            let Some(data) = &process.data else { continue };
+            let unrest = data.unrest();
+            let dropped = |client| {
+                let stats = data.router.client_stats(client);
+                stats.is_some_and(|stats| stats.dropped_messages > 0)
+            };
+            let waits = || self.watch.waits_for_ready(*id, dropped);
+            if let Some(why) = unrest.or_else(waits) {
+                return Some(format!("{}: {why}", process.name));
+            }
+        }
+        None
+    }
+
+    /// Every running process holds every other one alive and nobody else, in one view.
+    pub fn is_one_mesh(&self) -> Option<String> {
+        let mut nonces: BTreeMap<NodeId, u64> = BTreeMap::new();
+        for process in self.processes.values() {
+            let me = process.gossiper.machine.me();
+            if nonces.insert(process.node, me.nonce).is_some() {
+                return Some(format!("two processes of {}", process.name));
+            }
+            if !me.in_view() {
+                return Some(format!("{} has not joined", process.name));
+            }
+        }
+        let mut hashes = self.processes.values().map(|it| {
+            let data = it.data.as_ref();
+            data.map_or_else(
+                || it.gossiper.machine.view_hash(),
+                |data| data.view.ring_hash,
+            )
+        });
+        let first = hashes.next();
+        if hashes.any(|hash| Some(hash) != first) {
+            return Some("views differ".into());
+        }
+        let mut wrong = self
+            .processes
+            .values()
+            .filter_map(|process| wrong_member(process, &nonces));
+        wrong.next()
+    }
+
+    /// Nothing has grown over its limit.
+    pub fn check_bounds(&mut self) {
+        let mut grown = Vec::new();
+        let most_burst = (self.plan.burst * 120) * 4;
+        for (id, process) in &self.processes {
+            let Some(data) = &process.data else { continue };
+            let stats = data.router.stats();
+            let limits = [
+                (
+                    "undone",
+                    stats.undone_bytes,
+                    self.plan.node_budget + most_burst * 8,
+                ),
+                ("origins", stats.origins, self.started_processes()),
+                (
+                    "members",
+                    process.gossiper.machine.members().count(),
+                    self.plan.hosts,
+                ),
+            ];
+            for (what, is, most) in limits {
+                if is > most {
+                    grown.push(format!("{id:?}: {what} {is}, at most {most}"));
+                }
+            }
+        }
+        for text in grown {
+            self.watch.report(Kind::Unbounded, text);
+        }
+    }
+
+    /// A process is killed.
+    pub fn kill(&mut self, id: ProcessId) {
+        self.end(id, Ended::Crashed);
+    }
+}
+
+fn wrong_member(process: &Process, nonces: &BTreeMap<NodeId, u64>) -> Option<String> {
+    let members = || process.gossiper.machine.members().map(|known| known.member);
+    let name = &process.name;
+    for member in members() {
+        let alive = nonces.get(&member.id) == Some(&member.nonce);
+        if alive && member.state != State::Alive {
+            return Some(format!("{name} holds {} {:?}", member.name, member.state));
+        }
+        if !alive && member.is_live() {
+            return Some(format!("{name} holds a former {} alive", member.name));
+        }
+    }
+    let held = members()
+        .filter(|member| nonces.contains_key(&member.id))
+        .count();
+    (held < nonces.len()).then(|| format!("{name} knows {held} of {}", nonces.len()))
+}

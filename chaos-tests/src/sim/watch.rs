@@ -1,0 +1,325 @@
+//! Who looks on: what must hold of members and messages, and whether it does.
+
+mod delivery;
+mod members;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use zmesh_gossip::{Config, Gossip, NodeId};
+use zmesh_node::forward::{ClientId, Instance, Message, Router, Topology};
+use zmesh_node::view::Membership;
+
+use super::Time;
+use super::dice::Dice;
+use super::process::ProcessId;
+use super::tables::Tables;
+
+pub use delivery::Ended;
+use delivery::Reader;
+use members::Claim;
+
+/// Which message of whom, on which topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// Who published it.
+    pub publisher: u32,
+    /// On which topic, as an index.
+    pub topic: u16,
+    /// Its number among those of this publisher on this topic.
+    pub number: u32,
+}
+
+/// Which promise was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A record went back in the order of precedence.
+    WentBack,
+    /// A process that had ended came back to life.
+    Resurrected,
+    /// Somebody else than the subject raised a record, or said that it left.
+    RaisedByOther,
+    /// A node that heard nobody declared a living one dead.
+    DeafDeath,
+    /// Equal view hashes, different tables.
+    Tables,
+    /// A subscriber got a message twice.
+    Doubled,
+    /// A subscriber got a message behind a later one of the same publisher and topic.
+    Reordered,
+    /// A subscriber did not get what it was promised.
+    Lost,
+    /// A message was changed on its way.
+    Damaged,
+    /// Two subscribers saw a topic in different orders while its owner stood.
+    TopicOrder,
+    /// Counters do not add up.
+    Miscounted,
+    /// Something grew over its limit.
+    Unbounded,
+    /// The mesh did not come to rest, or to one view.
+    Restless,
+    /// A node was passed over although all was well.
+    PassedOver,
+}
+
+/// A mistake planted into the world, that a check must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// A record is seen as it was before.
+    WentBack,
+    /// A node says of one that has ended that it lives.
+    Resurrection,
+    /// A node raises the incarnation of another.
+    RaisedByOther,
+    /// A node declares the others dead when it is cut off.
+    DeafDeath,
+    /// A table has two partitions swapped.
+    WrongTable,
+    /// A subscriber sees a message twice.
+    Double,
+    /// A subscriber does not see a message.
+    Loss,
+    /// A subscriber sees two messages in the wrong order.
+    Swap,
+    /// A message changes on its way.
+    Damage,
+    /// A subscriber sees the messages of two publishers in an order of its own.
+    OwnOrder,
+    /// A node does not count what it hands to a client.
+    Miscount,
+    /// A publisher is read over its budget.
+    Hoard,
+    /// A cut is never healed.
+    LastingCut,
+    /// A lost `done`: a publisher's messages are owed for ever.
+    LostDone,
+    /// Acks are lost although nothing is wrong.
+    LostAcks,
+}
+
+/// What a run has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages published.
+    pub published: u64,
+    /// Messages that subscribers got.
+    pub delivered: u64,
+    /// Of those, ones that were checked against a promise.
+    pub promised: u64,
+    /// Promised messages that a stated rule let go: counted drops, and members held dead.
+    pub excused: u64,
+    /// Living processes that somebody declared dead.
+    pub false_deaths: u64,
+    /// Faults injected.
+    pub faults: u64,
+    /// Events of the simulation.
+    pub events: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// What was broken.
+    pub violations: Vec<(Kind, String)>,
+    /// What was seen.
+    pub counts: Counts,
+    /// What is planted.
+    pub planted: Option<Planted>,
+    /// Faults have stopped.
+    pub calm: bool,
+    /// Packets and bytes of gossip sent by each process.
+    pub gossip_sent: BTreeMap<ProcessId, (u64, u64)>,
+    config: Option<Config>,
+    /// Which process each instance is, and whether it lives.
+    instances: BTreeMap<Instance, (ProcessId, bool)>,
+    mine: BTreeMap<ProcessId, (Instance, NodeId)>,
+    claims: BTreeMap<(ProcessId, NodeId), Claim>,
+    /// The last incarnation, and whether it left, as each instance itself says.
+    own_word: BTreeMap<Instance, (u64, bool)>,
+    heard_at: BTreeMap<ProcessId, Time>,
+    now: Time,
+    /// Members held by each process.
+    holds: BTreeMap<ProcessId, BTreeSet<Instance>>,
+    /// Until when a process held an instance dead, or not at all.
+    unheld: BTreeMap<(ProcessId, Instance), Time>,
+    accepted: BTreeSet<(ProcessId, Instance)>,
+    interest: BTreeMap<(ProcessId, Instance), BTreeSet<Vec<u8>>>,
+    readers: BTreeMap<(ProcessId, ClientId), Reader>,
+    /// Who served a message, and when it was published.
+    served: HashMap<Stamp, Vec<ProcessId>, foldhash::fast::FixedState>,
+    published_at: HashMap<Stamp, Time, foldhash::fast::FixedState>,
+    ended: BTreeMap<ProcessId, Ended>,
+    /// Drops counted by processes that have ended.
+    dropped_before: u64,
+}
+
+impl Counts {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.promised += other.promised;
+        self.excused += other.excused;
+        self.false_deaths += other.false_deaths;
+        self.faults += other.faults;
+        self.events += other.events;
+    }
+}
+
+impl Watch {
+    /// Looks on a run with these settings of membership.
+    pub fn new(config: Config, planted: Option<Planted>) -> Self {
+        Self {
+            config: Some(config),
+            planted,
+            ..Self::default()
+        }
+    }
+
+    /// Notes that a promise was broken.
+    pub fn report(&mut self, kind: Kind, text: String) {
+        if self.violations.len() < 100 {
+            let now = self.now;
+            self.violations.push((kind, format!("{now:.3?} {text}")));
+        }
+    }
+
+    /// Time goes on.
+    pub fn tick(&mut self, now: Time) {
+        self.now = now;
+        self.counts.events += 1;
+    }
+
+    /// A process begins.
+    pub fn began(&mut self, process: ProcessId, instance: Instance, node: NodeId) {
+        self.instances.insert(instance, (process, true));
+        self.mine.insert(process, (instance, node));
+        self.heard_at.insert(process, self.now);
+    }
+
+    /// A process has ended. What it had counted until then is kept.
+    pub fn ended(&mut self, process: ProcessId, how: Ended, dropped: u64) {
+        if let Some((instance, _)) = self.mine.get(&process)
+            && let Some(entry) = self.instances.get_mut(instance)
+        {
+            entry.1 = false;
+        }
+        self.dropped_before += dropped;
+        self.ended.insert(process, how);
+        self.readers.retain(|(at, _), _| *at != process);
+        self.holds.remove(&process);
+        self.claims.retain(|(at, _), _| *at != process);
+    }
+
+    /// A process sends gossip.
+    pub fn sent(&mut self, process: ProcessId, bytes: usize) {
+        let sent = self.gossip_sent.entry(process).or_default();
+        sent.0 += 1;
+        sent.1 += bytes as u64;
+    }
+
+    /// Looks at the whole of a process's members.
+    pub fn members(&mut self, process: ProcessId, machine: &Gossip) {
+        self.check_members(process, machine);
+    }
+
+    /// A process is told of a view: its table must be the one that everybody makes of it.
+    pub fn table(&mut self, tables: &mut Tables, membership: &Membership, dice: &mut Dice) {
+        let look = self.planted == Some(Planted::WrongTable) || dice.chance(0.02);
+        if look && membership.view_hash != 0 && !tables.agrees(membership) {
+            let hash = membership.view_hash;
+            self.report(Kind::Tables, format!("view {hash:016x} has two tables"));
+        }
+    }
+
+    /// A process's core is told whom it holds alive.
+    pub fn topology(
+        &mut self,
+        process: ProcessId,
+        topology: &Topology,
+        membership: &Membership,
+        now: Time,
+    ) {
+        let here: BTreeSet<Instance> = topology.peers.iter().map(|peer| peer.instance).collect();
+        let before = self.holds.insert(process, here);
+        let (before, here) = (before.unwrap_or_default(), &self.holds[&process]);
+        let known = membership.members.iter().map(|known| known.member.nonce);
+        let known: BTreeSet<Instance> = known.map(Instance).collect();
+        for instance in known.union(&before) {
+            let unheld = (process, *instance);
+            if !here.contains(instance) {
+                self.unheld.insert(unheld, Time::MAX);
+                if !self.accepted.contains(&unheld) {
+                    self.interest.remove(&unheld);
+                }
+            } else if self.unheld.get(&unheld) == Some(&Time::MAX) {
+                self.unheld.insert(unheld, now);
+            }
+        }
+    }
+
+    /// A link from a peer is taken.
+    pub fn accepted(&mut self, process: ProcessId, peer: Instance) {
+        self.accepted.insert((process, peer));
+    }
+
+    /// A link from a peer has ended.
+    pub fn accepted_closed(&mut self, process: ProcessId, peer: Instance) {
+        self.accepted.remove(&(process, peer));
+        if !self
+            .holds
+            .get(&process)
+            .is_some_and(|it| it.contains(&peer))
+        {
+            self.interest.remove(&(process, peer));
+        }
+    }
+
+    /// A message comes over a link that a peer dialed.
+    pub fn message(
+        &mut self,
+        process: ProcessId,
+        peer: Instance,
+        message: &Message,
+        router: &Router,
+    ) {
+        match message {
+            Message::Interest {
+                snapshot, changes, ..
+            } if !router.is_held(peer) => {
+                let known = self.interest.entry((process, peer)).or_default();
+                if *snapshot {
+                    known.clear();
+                }
+                for (add, prefix) in changes {
+                    if *add {
+                        known.insert(prefix.clone());
+                    } else {
+                        known.remove(prefix);
+                    }
+                }
+            }
+            Message::Publish(batch) => {
+                for body in &batch.body {
+                    self.note_served(process, body);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A node is passed over.
+    pub fn passed_over(&mut self, process: ProcessId, peer: Instance) {
+        if self.calm {
+            let text = format!("{process:?} passed over {peer:?} although all is well");
+            self.report(Kind::PassedOver, text);
+        }
+    }
+
+    /// Whether this instance's process runs.
+    fn lives(&self, instance: Instance) -> bool {
+        self.instances
+            .get(&instance)
+            .is_some_and(|(_, lives)| *lives)
+    }
+}
