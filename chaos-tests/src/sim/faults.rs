@@ -9,7 +9,7 @@ use super::agenda::Event;
 use super::data::Phase;
 use super::network::HostId;
 use super::plan::Fault;
-use super::process::ProcessId;
+use super::process::{Process, ProcessId};
 use super::watch::{Ended, Planted};
 use super::world::World;
 
@@ -82,11 +82,32 @@ impl World {
                 self.net.path(from, to).open = false;
             }
         }
+        self.keep_a_seed();
         let now = self.now;
         for (id, process) in &mut self.processes {
             process.frozen_until = process.frozen_until.min(now);
             process.slowness = Time::ZERO;
             self.agenda.add(now, Event::Wake(*id));
+        }
+    }
+
+    /// Whoever comes back needs one of the hosts that it was told of.
+    fn keep_a_seed(&mut self) {
+        let seeds = self.plan.seeds.min(self.plan.nodes) as u16;
+        let at_seed = self.processes.values().filter(|it| it.host.0 < seeds);
+        let leaves = |process: &Process| {
+            let phase = process.data.as_ref().map(|data| data.phase);
+            phase == Some(Phase::Leaving)
+        };
+        let (leaving, staying): (Vec<_>, Vec<_>) = at_seed.partition(|it| leaves(it));
+        if !staying.is_empty() {
+            return;
+        }
+        if let Some(id) = leaving.first().map(|process| process.id) {
+            self.kill(id);
+        }
+        if let Some(host) = self.free_hosts().into_iter().find(|host| host.0 < seeds) {
+            self.restart(host, false);
         }
     }
 

@@ -286,14 +286,19 @@ impl Gossiper {
     }
 
     fn tell(&self, event: &Event, outside: &mut Outside<'_>) {
-        let Event::Died { name } = event else { return };
+        let (Event::Died { name } | Event::Suspected { name }) = event else {
+            return;
+        };
         let members = || self.machine.members().map(|known| known.member);
         let live = members().filter(|member| member.is_live()).count();
-        let subject = members().find(|member| member.name == *name);
-        if let Some(subject) = subject {
-            outside
-                .watch
-                .died(self.process, Instance(subject.nonce), live + 1);
+        let Some(subject) = members().find(|member| member.name == *name) else {
+            return;
+        };
+        let instance = Instance(subject.nonce);
+        if matches!(event, Event::Died { .. }) {
+            outside.watch.died(self.process, instance, live + 1);
+        } else {
+            outside.watch.suspected(self.process, instance);
         }
     }
 

@@ -81,20 +81,23 @@ impl World {
         self.end_trouble();
         let stopped = self.now;
         self.hurry_subscribers();
-        self.run(AFTERMATH);
+        let well = |world: &mut Self| world.unrest().is_none();
+        let mended = self
+            .run_until(CONVERGENCE, well)
+            .then(|| self.now - stopped);
+        self.run((stopped + AFTERMATH).saturating_sub(self.now));
         self.watch.calm = true;
         match self.plan.planted {
             Some(Planted::RaisedByOther) => self.plant(None),
             Some(Planted::Resurrection) => self.plant(ended),
             _ => {}
         }
-        let patience = CONVERGENCE - AFTERMATH;
-        if !self.run_until(patience, |world| world.unrest().is_none()) {
+        self.run(Duration::from_secs(1));
+        let (Some(mended), true) = (mended, self.run_until(START, well)) else {
             let why = self.unrest().unwrap_or_default();
             self.watch.report(Kind::Restless, why);
             return self.now - stopped;
-        }
-        let mended = self.now - stopped;
+        };
         self.check_at_rest();
         self.check_bounds();
         self.final_round();
@@ -211,13 +214,35 @@ impl World {
         });
         let first = hashes.next();
         if hashes.any(|hash| Some(hash) != first) {
-            return Some("views differ".into());
+            return Some(format!("views differ: {}", self.describe()));
         }
         let mut wrong = self
             .processes
             .values()
             .filter_map(|process| wrong_member(process, &nonces));
         wrong.next()
+    }
+
+    /// What every process holds of every other, for a person.
+    pub fn describe(&self) -> String {
+        let line = |process: &Process| {
+            let machine = &process.gossiper.machine;
+            let held = machine.members().map(|known| {
+                let it = known.member;
+                let in_view = if it.in_view() { "" } else { "!" };
+                let state = format!("{:?}", it.state);
+                format!("{}{}{in_view}.{}", it.name, &state[..1], it.incarnation)
+            });
+            let held: Vec<String> = held.collect();
+            let (hash, followed) = (machine.view_hash(), &process.data);
+            let followed = followed.as_ref().map_or(0, |data| data.view.ring_hash);
+            format!(
+                "\n  {} view {hash:016x} ring {followed:016x}: {}",
+                process.name,
+                held.join(" ")
+            )
+        };
+        self.processes.values().map(line).collect()
     }
 
     /// Nothing has grown over its limit.

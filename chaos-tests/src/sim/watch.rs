@@ -137,6 +137,7 @@ pub struct Watch {
     /// The last incarnation, and whether it left, as each instance itself says.
     own_word: BTreeMap<Instance, (u64, bool)>,
     heard_at: BTreeMap<ProcessId, Time>,
+    suspected_at: BTreeMap<(ProcessId, Instance), Time>,
     now: Time,
     /// Members held by each process.
     holds: BTreeMap<ProcessId, BTreeSet<Instance>>,

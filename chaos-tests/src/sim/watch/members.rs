@@ -79,8 +79,15 @@ impl Watch {
         self.heard_at.insert(process, until);
     }
 
-    /// A process holds another dead from now on, one of so many that it held alive.
+    /// A process holds another suspect from now on.
+    pub fn suspected(&mut self, process: ProcessId, instance: Instance) {
+        self.suspected_at.insert((process, instance), self.now);
+    }
+
+    /// A process holds another dead from now on, one of so many that it held alive. While it hears
+    /// nobody it must take longer over that than it otherwise would.
     pub fn died(&mut self, process: ProcessId, instance: Instance, live: usize) {
+        let suspected = self.suspected_at.remove(&(process, instance));
         if !self.lives(instance) {
             return;
         }
@@ -89,10 +96,14 @@ impl Watch {
             return;
         };
         let silence = self.now.saturating_sub(*heard);
-        let deaf = silence > config.isolation_silence && silence < config.isolation_hold;
-        if deaf && live > 2 {
-            let text =
-                format!("{process:?} heard nobody for {silence:?}, declared {instance:?} dead");
+        let held = self.now.saturating_sub(suspected.unwrap_or(*heard));
+        // A clock may be a little ahead of the watch's own.
+        let soon = held + Time::from_millis(500) < config.isolation_hold;
+        if live > 2 && silence > config.isolation_silence && soon {
+            let text = format!(
+                "{process:?} heard nobody for {silence:?}, and declared {instance:?} dead, \
+                 suspect for {held:?}"
+            );
             self.report(Kind::DeafDeath, text);
         }
     }
