@@ -469,7 +469,9 @@ impl Dial {
         items.extend(carrying.read(now, outside)?);
         for (chunk, span) in items {
             let message: Message = wire::decode(&chunk, &span, instance).ok()??;
-            router.handle_reply(instance, message, now).ok()?;
+            if !outside.watch.swallows(&message) {
+                router.handle_reply(instance, message, now).ok()?;
+            }
         }
         carrying.write(instance, router, now, outside);
         Some(())

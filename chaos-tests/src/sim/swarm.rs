@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use zmesh_gossip::{Member, NodeId, State};
+use zmesh_node::config::QueuePolicy;
 use zmesh_node::forward::ClientId;
 
 use super::Time;
@@ -21,6 +22,10 @@ const START: Time = Duration::from_secs(40);
 pub const CONVERGENCE: Time = Duration::from_secs(60);
 /// Who stood still or was passed over when the faults stopped may be told so for this long.
 const AFTERMATH: Time = Duration::from_secs(15);
+
+/// A publisher that may be read takes a whole burst: so much for each message of it, for all the
+/// publishers that a node may have.
+const BURST_BYTES: usize = 1600;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -77,8 +82,8 @@ impl World {
 
     /// Faults stop. Returns how long it took until everything was well.
     fn mend(&mut self) -> Time {
-        let ended = self.some_record_of_one_that_ended();
         self.end_trouble();
+        let ended = self.end_one();
         let stopped = self.now;
         self.hurry_subscribers();
         let well = |world: &mut Self| world.unrest().is_none();
@@ -99,7 +104,6 @@ impl World {
             return self.now - stopped;
         };
         self.check_at_rest();
-        self.check_bounds();
         self.final_round();
         mended
     }
@@ -142,15 +146,15 @@ impl World {
         }
     }
 
-    fn some_record_of_one_that_ended(&self) -> Option<Member> {
-        let living: BTreeSet<u64> = self
-            .processes
-            .values()
-            .map(|it| it.gossiper.machine.me().nonce)
-            .collect();
-        let machine = &self.processes.values().next()?.gossiper.machine;
-        let mut members = machine.members().map(|known| known.member);
-        members.find(|it| !living.contains(&it.nonce)).cloned()
+    /// Planted: one ends for good, and is later said to live.
+    fn end_one(&mut self) -> Option<Member> {
+        if self.plan.planted != Some(Planted::Resurrection) {
+            return None;
+        }
+        let (id, process) = self.processes.last_key_value()?;
+        let (id, record) = (*id, process.gossiper.machine.me().clone());
+        self.kill(id);
+        Some(record)
     }
 
     fn check_at_rest(&mut self) {
@@ -248,16 +252,26 @@ impl World {
     /// Nothing has grown over its limit.
     pub fn check_bounds(&mut self) {
         let mut grown = Vec::new();
-        let most_burst = (self.plan.burst * 120) * 4;
+        let budget = self.plan.node_budget + self.plan.burst * BURST_BYTES;
         for (id, process) in &self.processes {
             let Some(data) = &process.data else { continue };
             let stats = data.router.stats();
+            // A queue may exceed its limit by the run of messages that fills it.
+            let queue = self.plan.queue.bytes + self.plan.window.max(1 << 18);
+            let blocks = self.plan.queue.policy == QueuePolicy::Block;
+            let queues = if blocks {
+                usize::MAX
+            } else {
+                queue * data.subscribers.len()
+            };
             let limits = [
+                ("undone bytes", stats.undone_bytes, budget),
                 (
-                    "undone",
-                    stats.undone_bytes,
-                    self.plan.node_budget + most_burst * 8,
+                    "unacked bytes",
+                    stats.unacked_bytes,
+                    budget * self.plan.hosts * 2,
                 ),
+                ("queued bytes", stats.queued_bytes, queues),
                 ("origins", stats.origins, self.started_processes()),
                 (
                     "members",
@@ -267,7 +281,7 @@ impl World {
             ];
             for (what, is, most) in limits {
                 if is > most {
-                    grown.push(format!("{id:?}: {what} {is}, at most {most}"));
+                    grown.push(format!("{id:?}: {is} {what}, at most {most}"));
                 }
             }
         }

@@ -309,6 +309,15 @@ impl Watch {
         }
     }
 
+    /// Planted: whether a reply is lost on a link that stays up.
+    pub fn swallows(&self, reply: &Message) -> bool {
+        match self.planted {
+            Some(Planted::LostDone) => self.calm && matches!(reply, Message::Done { .. }),
+            Some(Planted::LostAcks) => self.calm && matches!(reply, Message::Ack { .. }),
+            _ => false,
+        }
+    }
+
     /// A node is passed over.
     pub fn passed_over(&mut self, process: ProcessId, peer: Instance) {
         if self.calm {

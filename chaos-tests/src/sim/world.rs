@@ -24,6 +24,9 @@ use super::watch::{Ended, Planted, Watch};
 /// The wall clock at the beginning, in milliseconds since 1970.
 const EPOCH: u64 = 1_700_000_000_000;
 
+/// So often it is looked whether something holds.
+const LOOK: Time = Duration::from_millis(50);
+
 /// See the module.
 pub struct World {
     /// How the run is to be.
@@ -115,8 +118,7 @@ impl World {
 
     /// Lets so much time pass.
     pub fn run(&mut self, time: Time) {
-        let end = self.now + time;
-        while self.step(end) {}
+        self.run_until(time, |_| false);
     }
 
     /// Lets time pass until the condition holds; `false` if that is not before `limit`. It is
@@ -127,8 +129,9 @@ impl World {
             if done(self) {
                 return true;
             }
-            let look = (self.now + Duration::from_millis(50)).min(end);
+            let look = (self.now + LOOK).min(end);
             while self.step(look) {}
+            self.check_bounds();
         }
         done(self)
     }
