@@ -7,6 +7,7 @@ use chaos_tests::sim::plan::Plan;
 use chaos_tests::sim::search::{Search, search};
 use chaos_tests::sim::swarm;
 use chaos_tests::sim::tables::Tables;
+use chaos_tests::sim::watch::Stamp;
 use clap::{Args, Parser, Subcommand};
 
 /// Tries to break the promises of a mesh.
@@ -28,6 +29,9 @@ struct Sim {
     /// Run this seed and print its plan and what it broke
     #[arg(long)]
     seed: Option<u64>,
+    /// Tell the way of a message of that run, as it is named where it was lost
+    #[arg(long, value_name = "PUBLISHER.TOPIC.NUMBER", requires = "seed")]
+    follow: Option<Stamp>,
     /// Nodes at the start; drawn from the seed if not given
     #[arg(long)]
     nodes: Option<usize>,
@@ -60,7 +64,8 @@ impl Sim {
     }
 
     fn replay(&self, seed: u64) -> ExitCode {
-        let plan = Plan::of_seed(seed, self.nodes);
+        let mut plan = Plan::of_seed(seed, self.nodes);
+        plan.follow = self.follow;
         println!("{plan:#?}");
         let outcome = swarm::run(plan, &mut Tables::default());
         println!("{outcome:#?}");

@@ -12,6 +12,7 @@
 mod batch;
 mod clients;
 mod dedup;
+mod departed;
 mod interest;
 mod links;
 mod memory;

@@ -54,6 +54,8 @@ pub struct Data {
     join_since: Option<Time>,
     say_ready_at: Option<Time>,
     leave_until: Option<Time>,
+    /// It leaves with messages that it owes: its time was up.
+    pub gave_up: bool,
     /// Clients that publish.
     pub publishers: BTreeMap<ClientId, Publisher>,
     /// Clients that subscribe.
@@ -88,6 +90,7 @@ impl Data {
             join_since: None,
             say_ready_at: None,
             leave_until: None,
+            gave_up: false,
             publishers: BTreeMap::new(),
             subscribers: BTreeMap::new(),
             next_client: 1,
@@ -258,6 +261,7 @@ impl Data {
         let left = stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes;
         if now >= until || (without_me && left == 0) {
             self.leave_until = None;
+            self.gave_up = left > 0;
             gossiper.machine.leave(now);
         }
     }

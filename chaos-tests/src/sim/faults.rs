@@ -143,7 +143,9 @@ impl World {
     /// Starts a node again, with programs that come back to it.
     pub fn restart(&mut self, host: HostId, lost_clock: bool) {
         let id = self.start(host, lost_clock);
-        self.open_programs(id);
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.programs_wait = true;
+        }
     }
 
     /// Programs of a node, as many as the plan says.

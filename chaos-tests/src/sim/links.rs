@@ -266,7 +266,7 @@ impl Links {
         match outside.net.status(end) {
             Status::Connecting => {}
             Status::Open => {
-                if dial.advance(me, router, now, outside).is_none() {
+                if dial.advance((self.process, me), router, now, outside).is_none() {
                     dial.fail(router, now, outside);
                 }
             }
@@ -329,7 +329,8 @@ impl Links {
     ) -> Option<()> {
         let accepted = self.accepted.get_mut(&end)?;
         accepted.carrying.stream.flush(outside);
-        if accepted.peer.is_some_and(|peer| router.is_held(peer)) {
+        if let Some(peer) = accepted.peer.filter(|peer| router.is_held(*peer)) {
+            outside.watch.held(self.process, peer);
             return Some(());
         }
         let items = accepted.carrying.read(now, outside)?;
@@ -433,7 +434,7 @@ impl Dial {
     /// Goes on where the connection stands. `None` if it has to go.
     fn advance(
         &mut self,
-        me: Hello,
+        (process, me): (ProcessId, Hello),
         router: &mut Router,
         now: Time,
         outside: &mut Outside<'_>,
@@ -461,6 +462,7 @@ impl Dial {
                 Wire::Greeting(stream, _) => Wire::Up(Carrying::new(stream, now)),
                 other => other,
             };
+            outside.watch.answered(process, instance);
             router.handle_link_up(instance, now);
         }
         let Wire::Up(carrying) = &mut self.wire else {
@@ -469,6 +471,7 @@ impl Dial {
         items.extend(carrying.read(now, outside)?);
         for (chunk, span) in items {
             let message: Message = wire::decode(&chunk, &span, instance).ok()??;
+            outside.watch.answered(process, instance);
             if !outside.watch.swallows(&message) {
                 router.handle_reply(instance, message, now).ok()?;
             }

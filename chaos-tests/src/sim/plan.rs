@@ -10,7 +10,7 @@ use super::Time;
 use super::clients::FRAMES;
 use super::dice::Dice;
 use super::network::Path;
-use super::watch::Planted;
+use super::watch::{Planted, Stamp};
 
 /// What goes wrong. Each kind is in some runs only: together they hide each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +112,8 @@ pub struct Plan {
     pub node_budget: usize,
     /// A mistake, for the tests of the checks.
     pub planted: Option<Planted>,
+    /// A message whose way is told.
+    pub follow: Option<Stamp>,
 }
 
 impl Plan {
@@ -177,6 +179,7 @@ impl Plan {
             connection_budget,
             node_budget: connection_budget * 3,
             planted: None,
+            follow: None,
         }
     }
 
@@ -200,9 +203,14 @@ impl Plan {
         }
     }
 
+    /// Membership as nodes should have it.
+    pub fn watched_config(&self) -> Config {
+        Config::local()
+    }
+
     /// Membership as nodes have it.
     pub fn config(&self) -> Config {
-        let mut config = Config::local();
+        let mut config = self.watched_config();
         if self.planted == Some(Planted::DeafDeath) {
             config.isolation_silence = Time::MAX;
         }

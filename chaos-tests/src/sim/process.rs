@@ -60,6 +60,8 @@ pub struct Process {
     ahead: Time,
     /// Until then it stands still.
     pub frozen_until: Time,
+    /// It opens its programs once the node takes them.
+    pub programs_wait: bool,
     /// Longest time that it takes for what it does at once.
     pub slowness: Time,
     busy_until: Time,
@@ -73,10 +75,10 @@ pub struct Process {
 pub enum Fate {
     /// It goes on.
     Lives,
-    /// It has said goodbye.
+    /// It has said goodbye, and owes nobody anything.
     Departed,
-    /// It must stop: an older process has its name.
-    Conflict,
+    /// It has stopped: an older process has its name, or its time to leave was up.
+    Failed,
 }
 
 impl Process {
@@ -124,6 +126,7 @@ impl Process {
             born: outside.now,
             ahead: Time::ZERO,
             frozen_until: Time::ZERO,
+            programs_wait: false,
             slowness: Time::ZERO,
             busy_until: Time::ZERO,
             wake_at: Time::MAX,
@@ -179,8 +182,10 @@ impl Process {
         if self.slowness > Time::ZERO {
             self.busy_until = outside.now + outside.dice.time(Time::ZERO, self.slowness);
         }
+        let gave_up = self.data.as_ref().is_some_and(|data| data.gave_up);
         match (self.gossiper.conflict, self.gossiper.departed) {
-            (true, _) => Fate::Conflict,
+            (true, _) => Fate::Failed,
+            (false, true) if gave_up => Fate::Failed,
             (false, true) => Fate::Departed,
             (false, false) => Fate::Lives,
         }

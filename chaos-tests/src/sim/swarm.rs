@@ -1,6 +1,6 @@
 //! A run of the swarm: trouble for a while, then none, and everything must mend by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use zmesh_gossip::{Member, NodeId, State};
@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::process::{Process, ProcessId};
 use super::tables::Tables;
 use super::watch::{Counts, Ended, Kind, Planted};
-use super::world::{World, dropped_between};
+use super::world::World;
 
 /// Nodes that start together are one mesh within this time.
 const START: Time = Duration::from_secs(40);
@@ -159,12 +159,10 @@ impl World {
 
     fn check_at_rest(&mut self) {
         let mut dropped: BTreeMap<(ProcessId, ClientId), u64> = BTreeMap::new();
-        let mut counted = 0;
         let mut stats = Vec::new();
         for (id, process) in &self.processes {
             let Some(data) = &process.data else { continue };
             stats.push((*id, data.router.stats(), data.handed()));
-            counted += dropped_between(&data.router.stats());
             for client in data.subscribers.keys() {
                 let drops = data.router.client_stats(*client);
                 let drops = drops.map_or(0, |stats| stats.dropped_messages);
@@ -174,7 +172,7 @@ impl World {
         for (id, stats, handed) in stats {
             self.watch.check_counts(id, &stats, handed);
         }
-        self.watch.check_losses(&dropped, counted);
+        self.watch.check_losses(&dropped);
     }
 
     /// Everything is through: `None`. Otherwise what is not.

@@ -29,6 +29,22 @@ pub struct Stamp {
     pub number: u32,
 }
 
+impl std::str::FromStr for Stamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers: Vec<u32> = text.split('.').flat_map(str::parse).collect();
+        match numbers[..] {
+            [publisher, topic, number] => Ok(Self {
+                publisher,
+                topic: topic as u16,
+                number,
+            }),
+            _ => Err("three numbers are wanted: PUBLISHER.TOPIC.NUMBER".into()),
+        }
+    }
+}
+
 /// Which promise was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -127,6 +143,8 @@ pub struct Watch {
     pub planted: Option<Planted>,
     /// Faults have stopped.
     pub calm: bool,
+    /// A message whose way is told line by line, with what happens to nodes meanwhile.
+    pub follow: Option<Stamp>,
     /// Packets and bytes of gossip sent by each process.
     pub gossip_sent: BTreeMap<ProcessId, (u64, u64)>,
     config: Option<Config>,
@@ -141,17 +159,16 @@ pub struct Watch {
     now: Time,
     /// Members held by each process.
     holds: BTreeMap<ProcessId, BTreeSet<Instance>>,
-    /// Until when a process held an instance dead, or not at all.
-    unheld: BTreeMap<(ProcessId, Instance), Time>,
+    /// When a process did not hold an instance alive: from, until.
+    unheld: BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
+    /// When it passed it over.
+    passed_over: BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
     accepted: BTreeSet<(ProcessId, Instance)>,
     interest: BTreeMap<(ProcessId, Instance), BTreeSet<Vec<u8>>>,
     readers: BTreeMap<(ProcessId, ClientId), Reader>,
-    /// Who served a message, and when it was published.
+    /// Who served a message.
     served: HashMap<Stamp, Vec<ProcessId>, foldhash::fast::FixedState>,
-    published_at: HashMap<Stamp, Time, foldhash::fast::FixedState>,
     ended: BTreeMap<ProcessId, Ended>,
-    /// Drops counted by processes that have ended.
-    dropped_before: u64,
 }
 
 impl Counts {
@@ -185,6 +202,13 @@ impl Watch {
         }
     }
 
+    /// Tells what happens while a message is followed.
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        if self.follow.is_some() {
+            println!("{:.4?} {}", self.now, what());
+        }
+    }
+
     /// Time goes on.
     pub fn tick(&mut self, now: Time) {
         self.now = now;
@@ -198,14 +222,14 @@ impl Watch {
         self.heard_at.insert(process, self.now);
     }
 
-    /// A process has ended. What it had counted until then is kept.
-    pub fn ended(&mut self, process: ProcessId, how: Ended, dropped: u64) {
+    /// A process has ended.
+    pub fn ended(&mut self, process: ProcessId, how: Ended) {
+        self.tell(|| format!("{process:?} has ended: {how:?}"));
         if let Some((instance, _)) = self.mine.get(&process)
             && let Some(entry) = self.instances.get_mut(instance)
         {
             entry.1 = false;
         }
-        self.dropped_before += dropped;
         self.ended.insert(process, how);
         self.readers.retain(|(at, _), _| *at != process);
         self.holds.remove(&process);
@@ -243,29 +267,39 @@ impl Watch {
     ) {
         let here: BTreeSet<Instance> = topology.peers.iter().map(|peer| peer.instance).collect();
         let before = self.holds.insert(process, here);
-        let (before, here) = (before.unwrap_or_default(), &self.holds[&process]);
+        let (before, here) = (before.unwrap_or_default(), self.holds[&process].clone());
         let known = membership.members.iter().map(|known| known.member.nonce);
         let known: BTreeSet<Instance> = known.map(Instance).collect();
         for instance in known.union(&before) {
-            let unheld = (process, *instance);
-            if !here.contains(instance) {
-                self.unheld.insert(unheld, Time::MAX);
-                if !self.accepted.contains(&unheld) {
-                    self.interest.remove(&unheld);
-                }
-            } else if self.unheld.get(&unheld) == Some(&Time::MAX) {
-                self.unheld.insert(unheld, now);
+            if here.contains(instance) != before.contains(instance) {
+                self.tell(|| {
+                    let (verb, of) = (here.contains(instance), self.instances.get(instance));
+                    format!("{process:?} holds {of:?} here: {verb}")
+                });
+            }
+            let key = (process, *instance);
+            let unheld = self.unheld.entry(key).or_default();
+            let still = unheld.iter_mut().find(|(_, until)| *until == Time::MAX);
+            match (here.contains(instance), still) {
+                (true, Some((_, until))) => *until = now,
+                (false, None) => unheld.push((now, Time::MAX)),
+                _ => {}
+            }
+            if !here.contains(instance) && !self.accepted.contains(&key) {
+                self.interest.remove(&key);
             }
         }
     }
 
     /// A link from a peer is taken.
     pub fn accepted(&mut self, process: ProcessId, peer: Instance) {
+        self.tell(|| format!("{process:?} is linked from {:?}", self.instances.get(&peer)));
         self.accepted.insert((process, peer));
     }
 
     /// A link from a peer has ended.
     pub fn accepted_closed(&mut self, process: ProcessId, peer: Instance) {
+        self.tell(|| format!("{process:?} no longer linked from {:?}", self.instances.get(&peer)));
         self.accepted.remove(&(process, peer));
         if !self
             .holds
@@ -288,6 +322,10 @@ impl Watch {
             Message::Interest {
                 snapshot, changes, ..
             } if !router.is_held(peer) => {
+                self.tell(|| {
+                    let from = self.instances.get(&peer);
+                    format!("{process:?} hears of {from:?}: {snapshot} {changes:?}")
+                });
                 let known = self.interest.entry((process, peer)).or_default();
                 if *snapshot {
                     known.clear();
@@ -305,6 +343,13 @@ impl Watch {
                     self.note_served(process, body);
                 }
             }
+            Message::Deliver(batch) => {
+                let followed = |body| self.carries_followed(body);
+                if self.follow.is_some() && batch.body.iter().any(followed) {
+                    let from = self.instances.get(&peer);
+                    self.tell(|| format!("{process:?} is given it by {from:?}"));
+                }
+            }
             _ => {}
         }
     }
@@ -320,10 +365,28 @@ impl Watch {
 
     /// A node is passed over.
     pub fn passed_over(&mut self, process: ProcessId, peer: Instance) {
+        self.tell(|| format!("{process:?} passes over {:?}", self.instances.get(&peer)));
+        let now = self.now;
+        let times = self.passed_over.entry((process, peer)).or_default();
+        times.push((now, Time::MAX));
         if self.calm {
             let text = format!("{process:?} passed over {peer:?} although all is well");
             self.report(Kind::PassedOver, text);
         }
+    }
+
+    /// A process has a new link to a peer, or an answer over it: it no longer passes it over.
+    pub fn answered(&mut self, process: ProcessId, peer: Instance) {
+        let now = self.now;
+        let times = self.passed_over.get_mut(&(process, peer));
+        for (_, until) in times.into_iter().flatten() {
+            *until = now.min(*until);
+        }
+    }
+
+    /// A link is not read: its records wait for the interest of others.
+    pub fn held(&self, process: ProcessId, peer: Instance) {
+        self.tell(|| format!("{process:?} does not read {:?} now", self.instances.get(&peer)));
     }
 
     /// Whether this instance's process runs.

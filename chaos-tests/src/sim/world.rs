@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use zmesh_node::forward::{ClientId, DropReason, Instance, Stats};
+use zmesh_node::forward::{ClientId, Instance};
 
 use super::Time;
 use super::agenda::{Agenda, Event};
@@ -60,18 +60,16 @@ impl World {
     pub fn new(plan: Plan, mut tables: Tables) -> Self {
         tables.start_over();
         tables.spoiled = plan.planted == Some(Planted::WrongTable);
+        let mut watch = Watch::new(plan.watched_config(), plan.planted);
+        watch.follow = plan.follow;
         let net = Network::new(plan.hosts, &plan.path(), plan.window);
-        let mut config = plan.config();
-        if plan.planted == Some(Planted::DeafDeath) {
-            config.isolation_silence = zmesh_gossip::Config::local().isolation_silence;
-        }
         Self {
             dice: Dice::new(plan.seed),
             now: Duration::from_secs(1000),
             net,
             agenda: Agenda::default(),
             processes: BTreeMap::new(),
-            watch: Watch::new(config, plan.planted),
+            watch,
             tables,
             undo: BTreeMap::new(),
             next_faults: Vec::new(),
@@ -236,11 +234,16 @@ impl World {
         };
         let fate = process.run(&mut outside);
         let next = process.next_wake();
+        let ready = process.data.as_ref().is_some_and(|data| data.phase == Phase::Ready);
+        let opens = ready && std::mem::take(&mut process.programs_wait);
         match (fate, next) {
             (Fate::Lives, Some(at)) => self.agenda.add(at, Event::Wake(id)),
             (Fate::Lives, None) => {}
             (Fate::Departed, _) => self.end(id, Ended::Departed),
-            (Fate::Conflict, _) => self.end(id, Ended::Crashed),
+            (Fate::Failed, _) => self.end(id, Ended::Crashed),
+        }
+        if opens {
+            self.open_programs(id);
         }
     }
 
@@ -279,10 +282,8 @@ impl World {
 
     fn bury(&mut self, id: ProcessId, how: Ended) {
         self.note(&("end", id, how));
-        if let Some(process) = self.processes.remove(&id) {
-            let stats = process.data.map(|data| data.router.stats());
-            let dropped = stats.map_or(0, |stats| dropped_between(&stats));
-            self.watch.ended(id, how, dropped);
+        if self.processes.remove(&id).is_some() {
+            self.watch.ended(id, how);
         }
     }
 
@@ -381,9 +382,4 @@ impl World {
             }
         });
     }
-}
-
-/// What a node dropped because others could not be reached or did not ack.
-pub fn dropped_between(stats: &Stats) -> u64 {
-    stats.dropped[DropReason::Unreachable as usize] + stats.dropped[DropReason::PassedOver as usize]
 }

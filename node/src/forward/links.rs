@@ -67,7 +67,7 @@ impl Router {
         state.accepted_closed();
         state.accepted = true;
         // Its state may have been made anew since it was taken for dead.
-        state.held_dead = self.departed.contains_key(&peer);
+        state.held_dead = self.departed.contains(peer);
     }
 
     /// A peer's link to this node is down.

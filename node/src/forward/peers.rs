@@ -177,10 +177,10 @@ impl Peers {
         self.slots.iter().flatten()
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot) {
-        if let Some(peer) = self.slots[slot as usize].take() {
-            self.by_instance.remove(&peer.instance);
-        }
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<PeerState> {
+        let peer = self.slots[slot as usize].take()?;
+        self.by_instance.remove(&peer.instance);
+        Some(peer)
     }
 
     /// Whether records can be given to it: it is held alive and its link is up, or has not been

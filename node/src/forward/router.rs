@@ -10,6 +10,7 @@ use zmesh_partition::{Partition, Table};
 
 use super::clients::{Budgets, Clients};
 use super::dedup::Dedup;
+use super::departed::Departed;
 use super::interest::Interest;
 use super::outbox::{Kept, Outbox};
 use super::owner::Scratch;
@@ -75,9 +76,9 @@ pub struct Router {
     /// Rises whenever another owner may be desired for some partition.
     pub(super) ring_version: u64,
     pub(super) peers: Peers,
-    /// Instances that membership held alive and no longer does, and since when: what another
-    /// node still says of them is not believed.
-    pub(super) departed: HashMap<Instance, Time>,
+    /// Instances that membership held alive and no longer does: what another node still says of
+    /// them is not believed.
+    pub(super) departed: Departed,
     /// Which nodes want a topic, this one included.
     pub(super) nodes: PrefixIndex,
     pub(super) clients: Clients,
@@ -117,7 +118,7 @@ impl Router {
             },
             ring_version: 0,
             peers: Peers::new(),
-            departed: HashMap::new(),
+            departed: Departed::default(),
             nodes: PrefixIndex::default(),
             clients: Clients::new(budgets),
             interest: Interest::default(),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::dedup::MEMORY;
 use super::router::{Output, Router, TICK};
 use super::serving::Slot;
 use super::{DropReason, Time};
@@ -78,8 +77,7 @@ impl Router {
         let is_here = |instance| instance == me || peers.find(instance).is_some();
         self.dedup.expire(is_here, now);
         self.serving.expire(is_here, now);
-        self.departed
-            .retain(|_, since| now.saturating_sub(*since) < MEMORY);
+        self.departed.expire(now);
         for slot in self.peers.slots() {
             let peer = self.peers.get_mut(slot);
             if peer

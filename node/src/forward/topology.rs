@@ -73,12 +73,17 @@ impl Router {
             peer.in_topology = here.contains(&peer.instance);
             if peer.in_topology {
                 peer.held_dead = false;
-                if self.departed.remove(&peer.instance).is_some() && peer.interest.is_none() {
+                if let Some(prefixes) = self.departed.take(peer.instance)
+                    && peer.interest.is_none()
+                {
+                    if peer.prefixes.is_empty() {
+                        peer.prefixes = prefixes;
+                    }
                     returned.push(peer.instance);
                 }
             } else if was_here {
                 peer.held_dead = true;
-                self.departed.insert(peer.instance, now);
+                self.departed.add(peer.instance, now);
             }
             if self.topology.gone.contains(&peer.instance) {
                 peer.learned_at = None;
@@ -101,7 +106,8 @@ impl Router {
             let others = returned
                 .iter()
                 .filter(|instance| **instance != peer.instance);
-            if peer.accepted && peer.is_here() {
+            // Also from one that is itself held dead: it may hold this node alive, and give it records.
+            if peer.accepted {
                 if peer.awaiting.is_empty() {
                     peer.held_since = now;
                 }
@@ -113,7 +119,9 @@ impl Router {
     /// Forgets a peer, and what was held back for it.
     pub(super) fn remove_peer(&mut self, slot: u32) {
         self.withheld.retain(|(from, _, _), _| *from != slot);
-        self.peers.remove(slot);
+        if let Some(peer) = self.peers.remove(slot) {
+            self.departed.keep(peer.instance, peer.prefixes);
+        }
     }
 
     /// Applies the rule of movement to every stream with records that are not done.
@@ -179,7 +187,7 @@ impl Router {
         let mut awaited = Vec::new();
         for (instance, card) in members {
             let gone = self.topology.gone.contains(&instance);
-            if instance == self.me || gone || self.departed.contains_key(&instance) {
+            if instance == self.me || gone || self.departed.contains(instance) {
                 continue;
             }
             let slot = self.peers.slot(instance, now);

@@ -18,6 +18,9 @@ use crate::sim::Time;
 use crate::sim::clients::{TOPICS, spans, stamp};
 use crate::sim::process::ProcessId;
 
+/// No message is on its way for longer.
+const ON_THE_WAY: Time = Time::from_secs(30);
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -116,7 +119,9 @@ impl Watch {
     /// A node takes a message from a program.
     pub fn published(&mut self, process: ProcessId, stamp: Stamp, now: Time) {
         self.counts.published += 1;
-        self.published_at.insert(stamp, now);
+        if self.follow == Some(stamp) {
+            self.tell(|| format!("{process:?} takes it"));
+        }
         let topic = TOPICS[usize::from(stamp.topic)].as_bytes();
         let owed = Owed {
             at: now,
@@ -141,8 +146,19 @@ impl Watch {
         }
     }
 
+    /// Whether the message that is followed is among these.
+    pub(super) fn carries_followed(&self, body: &Bytes) -> bool {
+        spans(body).iter().any(|span| {
+            let rest = body.get(span.topic_end as usize + 2..span.end as usize);
+            rest.and_then(|rest| stamp(span.topic(body), rest)) == self.follow
+        })
+    }
+
     /// Records come to a node that serves them.
     pub(super) fn note_served(&mut self, process: ProcessId, body: &Bytes) {
+        if self.follow.is_some() && self.carries_followed(body) {
+            self.tell(|| format!("{process:?} is to serve it"));
+        }
         for span in spans(body) {
             let (topic, rest) = (span.topic(body), span.topic_end as usize + 2);
             if let Some(stamp) = body
@@ -207,6 +223,9 @@ impl Watch {
 
     fn check(&mut self, process: ProcessId, client: ClientId, stamp: Stamp) {
         self.counts.delivered += 1;
+        if self.follow == Some(stamp) {
+            self.tell(|| format!("{process:?} {client:?} gets it"));
+        }
         let calm = self.calm;
         let Some(reader) = self.readers.get_mut(&(process, client)) else {
             return;
@@ -229,10 +248,8 @@ impl Watch {
     }
 
     /// What a subscriber was promised and did not get must have been dropped and counted.
-    /// `dropped` says how much each subscriber's queue dropped, `counted` how much nodes that
-    /// run dropped because others could not be reached.
-    pub fn check_losses(&mut self, dropped: &BTreeMap<(ProcessId, ClientId), u64>, counted: u64) {
-        let counted = counted + self.dropped_before;
+    /// `dropped` says how much each subscriber's queue dropped.
+    pub fn check_losses(&mut self, dropped: &BTreeMap<(ProcessId, ClientId), u64>) {
         let mut losses = Vec::new();
         let mut excused = 0;
         for ((process, client), reader) in &self.readers {
@@ -245,11 +262,11 @@ impl Watch {
                 .partition(|(stamp, owed)| self.is_excused(*process, stamp, owed));
             excused += excuses.len() as u64;
             let dropped = dropped.get(&(*process, *client)).copied().unwrap_or(0);
-            if broken.len() as u64 > counted + dropped {
+            if broken.len() as u64 > dropped {
                 let (stamp, owed) = broken[0];
                 losses.push(format!(
-                    "{process:?} {client:?} got {} messages too few (drops counted: {counted} + \
-                     {dropped}), such as {stamp:?} of {:?} at {:.3?}, served by {:?}",
+                    "{process:?} {client:?} got {} messages too few (its queue dropped {dropped}), \
+                     such as {stamp:?} of {:?} at {:.3?}, served by {:?}",
                     broken.len(),
                     owed.origin,
                     owed.at,
@@ -284,8 +301,10 @@ impl Watch {
     }
 
     fn was_unheld(&self, place: ProcessId, instance: Instance, since: Time) -> bool {
-        let until = self.unheld.get(&(place, instance));
-        until.is_some_and(|until| *until >= since)
+        let key = (place, instance);
+        let unheld = self.unheld.get(&key).into_iter().flatten();
+        let mut times = unheld.chain(self.passed_over.get(&key).into_iter().flatten());
+        times.any(|(from, until)| *until >= since && *from <= since + ON_THE_WAY)
     }
 
     /// At rest every node has handed to its clients, or dropped and counted, what they wanted.
