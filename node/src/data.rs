@@ -215,6 +215,7 @@ async fn join(hub: Rc<Hub>, mut views: watch::Receiver<Arc<View>>) {
     while !hub.look(|router| router.knows_interest_of_all()) {
         if waited.elapsed() > JOIN_PATIENCE {
             tracing::warn!("joining without the subscriptions of some nodes: no link from them");
+            hub.input(|router, _| router.handle_joined());
             break;
         }
         tokio::time::sleep(JOIN_POLL).await;

@@ -199,6 +199,13 @@ impl Hub {
                     "a node acks nothing: its messages are dropped until it does"
                 );
             }
+            Output::GivenUp(peer) => {
+                tracing::warn!(
+                    instance = %format_args!("{:016x}", peer.0),
+                    "a node cannot tell what its clients want: no link from it. What they want of \
+                     the topics served here is dropped until there is one"
+                );
+            }
         }
     }
 

@@ -246,6 +246,9 @@ impl Data {
             self.say_ready_at = None;
         }
         if self.say_ready_at.is_none() && (waited || self.router.knows_interest_of_all()) {
+            if waited {
+                self.router.handle_joined();
+            }
             gossiper.machine.set_ready(now);
             self.say_ready_at = Some(now + READY_PATIENCE);
         }
@@ -336,6 +339,7 @@ impl Data {
             }
             Output::SubscriptionReady(_) => {}
             Output::PassedOver(peer) => outside.watch.passed_over(self.process, peer),
+            Output::GivenUp(peer) => outside.watch.given_up(self.process, peer),
         }
     }
 

@@ -266,7 +266,10 @@ impl Links {
         match outside.net.status(end) {
             Status::Connecting => {}
             Status::Open => {
-                if dial.advance((self.process, me), router, now, outside).is_none() {
+                if dial
+                    .advance((self.process, me), router, now, outside)
+                    .is_none()
+                {
                     dial.fail(router, now, outside);
                 }
             }

@@ -85,7 +85,7 @@ impl World {
         self.end_trouble();
         let ended = self.end_one();
         let stopped = self.now;
-        self.hurry_subscribers();
+        self.quieten_programs();
         let well = |world: &mut Self| world.unrest().is_none();
         let mended = self
             .run_until(CONVERGENCE, well)
@@ -133,7 +133,8 @@ impl World {
         }
     }
 
-    fn hurry_subscribers(&mut self) {
+    fn quieten_programs(&mut self) {
+        self.quiet = true;
         for id in self.ids() {
             self.with_data(id, |data, now, _| {
                 for subscriber in data.subscribers.values_mut() {

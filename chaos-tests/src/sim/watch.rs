@@ -163,6 +163,8 @@ pub struct Watch {
     unheld: BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
     /// When it passed it over.
     passed_over: BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
+    /// When it served without knowing what the instance's clients want.
+    given_up: BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
     accepted: BTreeSet<(ProcessId, Instance)>,
     interest: BTreeMap<(ProcessId, Instance), BTreeSet<Vec<u8>>>,
     readers: BTreeMap<(ProcessId, ClientId), Reader>,
@@ -299,7 +301,12 @@ impl Watch {
 
     /// A link from a peer has ended.
     pub fn accepted_closed(&mut self, process: ProcessId, peer: Instance) {
-        self.tell(|| format!("{process:?} no longer linked from {:?}", self.instances.get(&peer)));
+        self.tell(|| {
+            format!(
+                "{process:?} no longer linked from {:?}",
+                self.instances.get(&peer)
+            )
+        });
         self.accepted.remove(&(process, peer));
         if !self
             .holds
@@ -329,6 +336,11 @@ impl Watch {
                 let known = self.interest.entry((process, peer)).or_default();
                 if *snapshot {
                     known.clear();
+                    let now = self.now;
+                    let times = self.given_up.get_mut(&(process, peer));
+                    for (_, until) in times.into_iter().flatten() {
+                        *until = now.min(*until);
+                    }
                 }
                 for (add, prefix) in changes {
                     if *add {
@@ -375,6 +387,14 @@ impl Watch {
         }
     }
 
+    /// A process serves without knowing what a peer's clients want.
+    pub fn given_up(&mut self, process: ProcessId, peer: Instance) {
+        self.tell(|| format!("{process:?} gives up on {:?}", self.instances.get(&peer)));
+        let now = self.now;
+        let times = self.given_up.entry((process, peer)).or_default();
+        times.push((now, Time::MAX));
+    }
+
     /// A process has a new link to a peer, or an answer over it: it no longer passes it over.
     pub fn answered(&mut self, process: ProcessId, peer: Instance) {
         let now = self.now;
@@ -386,7 +406,12 @@ impl Watch {
 
     /// A link is not read: its records wait for the interest of others.
     pub fn held(&self, process: ProcessId, peer: Instance) {
-        self.tell(|| format!("{process:?} does not read {:?} now", self.instances.get(&peer)));
+        self.tell(|| {
+            format!(
+                "{process:?} does not read {:?} now",
+                self.instances.get(&peer)
+            )
+        });
     }
 
     /// Whether this instance's process runs.

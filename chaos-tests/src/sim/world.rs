@@ -49,6 +49,8 @@ pub struct World {
     pub undo: BTreeMap<(Time, u64), Undo>,
     /// When each kind of fault comes next.
     pub next_faults: Vec<Time>,
+    /// Programs publish nothing by themselves any more, and read at once.
+    pub quiet: bool,
     started: u32,
     publishers: u32,
     counter: u64,
@@ -73,6 +75,7 @@ impl World {
             tables,
             undo: BTreeMap::new(),
             next_faults: Vec::new(),
+            quiet: false,
             started: 0,
             publishers: 0,
             counter: 0,
@@ -234,7 +237,10 @@ impl World {
         };
         let fate = process.run(&mut outside);
         let next = process.next_wake();
-        let ready = process.data.as_ref().is_some_and(|data| data.phase == Phase::Ready);
+        let ready = process
+            .data
+            .as_ref()
+            .is_some_and(|data| data.phase == Phase::Ready);
         let opens = ready && std::mem::take(&mut process.programs_wait);
         match (fate, next) {
             (Fate::Lives, Some(at)) => self.agenda.add(at, Event::Wake(id)),
@@ -321,20 +327,23 @@ impl World {
     /// A program begins to publish at a node.
     pub fn open_publisher(&mut self, at: ProcessId) {
         self.publishers += 1;
-        let (number, plan) = (self.publishers, self.plan.clone());
+        let (number, plan, quiet) = (self.publishers, self.plan.clone(), self.quiet);
         let mean = self
             .dice
             .time(plan.publish_every / 2, plan.publish_every * 2);
         self.with_data(at, |data, now, _| {
             let client = data.open_client();
-            let publisher = Publisher::new(at, client, number, mean, plan.burst, now);
+            let mut publisher = Publisher::new(at, client, number, mean, plan.burst, now);
+            if quiet {
+                publisher.stop();
+            }
             data.publishers.insert(client, publisher);
         });
     }
 
     /// A program begins to subscribe at a node.
     pub fn open_subscriber(&mut self, at: ProcessId) {
-        let slow = self.dice.chance(self.plan.slow_subscribers);
+        let slow = !self.quiet && self.dice.chance(self.plan.slow_subscribers);
         let pace = if slow {
             self.dice
                 .time(Duration::from_millis(20), Duration::from_millis(1500))

@@ -227,6 +227,7 @@ impl Router {
             .change_interest(slot, snapshot, changes, &mut self.nodes);
         let peer = self.peers.get_mut(slot);
         peer.interest = Some(version);
+        peer.given_up = false;
         if peer.is_here() {
             self.take_up_interest(slot);
         } else if peer.is_missed() {
@@ -269,11 +270,32 @@ impl Router {
                 patient && peer.is_some_and(|peer| peer.is_here() && peer.interest.is_none())
             };
             let still = peer.awaiting.iter().copied().filter(unknown).collect();
+            let awaited = std::mem::replace(&mut self.peers.get_mut(slot).awaiting, still);
+            if !patient {
+                awaited.into_iter().for_each(|it| self.give_up_on(it));
+            }
             let peer = self.peers.get_mut(slot);
-            peer.awaiting = still;
             if peer.awaiting.is_empty() {
                 self.take_held(slot, now);
             }
+        }
+    }
+
+    /// The node takes part although it does not know what some members' clients want.
+    pub fn handle_joined(&mut self) {
+        let members = self.topology.peers.iter().map(|peer| peer.instance);
+        let members: Vec<Instance> = members.collect();
+        members.into_iter().for_each(|it| self.give_up_on(it));
+    }
+
+    /// Records are served from now on without the interest of a member that has not told it.
+    fn give_up_on(&mut self, instance: Instance) {
+        let Some(peer) = self.peers.by_instance(instance) else {
+            return;
+        };
+        if peer.is_here() && peer.interest.is_none() && !peer.given_up {
+            peer.given_up = true;
+            self.outputs.push_back(Output::GivenUp(instance));
         }
     }
 

@@ -66,6 +66,7 @@ impl Router {
             return Ok(());
         }
         let uniform = self.match_record(chunk, range.clone())?;
+        self.count_for_the_unknown(&header);
         self.serving
             .stream(origin, header.partition)
             .receive(header.last());
@@ -82,6 +83,18 @@ impl Router {
             self.report_done(origin, header.partition, done, now);
         }
         Ok(())
+    }
+
+    /// Whoever could not say what its clients want may have wanted the messages.
+    fn count_for_the_unknown(&mut self, header: &Header) {
+        let given_up = |peer: &&super::peers::PeerState| peer.given_up && peer.is_here();
+        let unknown = self.peers.iter().filter(given_up).count() as u64;
+        if unknown > 0 {
+            let (messages, bytes) = (u64::from(header.messages), header.length as usize);
+            let (messages, bytes) = (messages * unknown, bytes * unknown as usize);
+            self.stats
+                .drop(DropReason::InterestUnknown, messages, bytes);
+        }
     }
 
     /// Finds who wants the messages. `Some` if all of them are wanted by the same nodes;

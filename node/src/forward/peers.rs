@@ -82,6 +82,8 @@ pub(crate) struct PeerState {
     /// The version of `prefixes`, once there was a snapshot.
     pub(crate) interest: Option<u64>,
     indexed: bool,
+    /// Records were served without its interest: it could not be had in time.
+    pub(crate) given_up: bool,
 
     pub(crate) up: bool,
     down_since: Time,
@@ -257,6 +259,7 @@ impl PeerState {
             prefixes: HashSet::new(),
             interest: None,
             indexed: false,
+            given_up: false,
             up: false,
             down_since: now,
             outgoing: VecDeque::new(),

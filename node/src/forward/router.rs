@@ -65,6 +65,9 @@ pub enum Output {
     SubscriptionReady(Time),
     /// A node acked nothing for too long: its messages are dropped until it acks again.
     PassedOver(Instance),
+    /// What a node's clients want could not be learned in time: messages that it may want are
+    /// dropped until it is.
+    GivenUp(Instance),
 }
 
 /// The forwarding core of one node.

@@ -16,18 +16,22 @@ pub enum DropReason {
     Unreachable,
     /// A node with interest had acked nothing for too long while it owed acks.
     PassedOver,
+    /// A living node could not say what its clients want: it may have wanted the message. Counted
+    /// for each such node.
+    InterestUnknown,
     /// The topic begins with `$zmesh.`, which only nodes may use.
     Reserved,
 }
 
 impl DropReason {
     /// Every reason with its name in metrics.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("queue_full", Self::QueueFull),
         ("queue_oldest", Self::QueueOldest),
         ("subscriber_gone", Self::SubscriberGone),
         ("unreachable", Self::Unreachable),
         ("passed_over", Self::PassedOver),
+        ("interest_unknown", Self::InterestUnknown),
         ("reserved", Self::Reserved),
     ];
 }

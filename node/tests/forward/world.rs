@@ -209,7 +209,7 @@ impl World {
                 let due = self.soon(self.plan.spread_ms / 4);
                 self.tell(at, due, News::Of(Record::of_card(&card)));
             }
-            Output::SubscriptionReady(_) => {}
+            Output::SubscriptionReady(_) | Output::GivenUp(_) => {}
             Output::PassedOver(peer) => {
                 self.oracle.passed_over += 1;
                 if self.calm || self.plan.is_faultless() {

@@ -19,7 +19,7 @@ use crate::sim::clients::{TOPICS, spans, stamp};
 use crate::sim::process::ProcessId;
 
 /// No message is on its way for longer.
-const ON_THE_WAY: Time = Time::from_secs(30);
+const ON_THE_WAY: Time = Time::from_secs(60);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -302,8 +302,8 @@ impl Watch {
 
     fn was_unheld(&self, place: ProcessId, instance: Instance, since: Time) -> bool {
         let key = (place, instance);
-        let unheld = self.unheld.get(&key).into_iter().flatten();
-        let mut times = unheld.chain(self.passed_over.get(&key).into_iter().flatten());
+        let times = [&self.unheld, &self.passed_over, &self.given_up];
+        let mut times = times.into_iter().flat_map(|it| it.get(&key)).flatten();
         times.any(|(from, until)| *until >= since && *from <= since + ON_THE_WAY)
     }
 
