@@ -33,7 +33,7 @@ mod topology;
 pub use batch::{Batch, Header};
 pub use interest::MAX_PREFIX_BYTES;
 pub use links::BadMessage;
-pub use peers::Message;
+pub use peers::{Message, Named};
 pub use queue::Segment;
 pub use router::{Limits, Output, Router};
 pub use stats::{ClientStats, DropReason, PeerStats, Stats};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::batch::Batch;
 use super::interest::{Change, MAX_PREFIX_BYTES};
 use super::owner::for_each_message;
-use super::peers::Message;
+use super::peers::{Message, Named, PeerState};
 use super::router::{Output, Router};
 use super::serving::Slot;
 use super::{Header, Instance, Time};
@@ -233,9 +233,7 @@ impl Router {
         } else if peer.is_missed() {
             self.peers.index_interest(slot, &mut self.nodes);
         }
-        if snapshot {
-            self.release_held(now);
-        }
+        self.release_held(now);
     }
 
     /// A peer is held alive: its prefixes count from now on, and it is told so. While nobody here
@@ -264,16 +262,21 @@ impl Router {
                 continue;
             }
             let patient = now.saturating_sub(peer.held_since) < INTEREST_PATIENCE;
-            let unknown = |instance: &Instance| {
+            let unknown = |(instance, version): &(Instance, u64)| {
                 let slot = self.peers.find(*instance);
                 let peer = slot.and_then(|slot| self.peers.get(slot));
-                patient && peer.is_some_and(|peer| peer.is_here() && peer.interest.is_none())
+                peer.is_some_and(|peer| peer.is_here() && !peer.knows_interest(*version))
             };
-            let still = peer.awaiting.iter().copied().filter(unknown).collect();
-            let awaited = std::mem::replace(&mut self.peers.get_mut(slot).awaiting, still);
-            if !patient {
-                awaited.into_iter().for_each(|it| self.give_up_on(it));
+            let awaiting = peer.awaiting.iter().map(|(it, version)| (*it, *version));
+            let (still, given_up): (BTreeMap<_, _>, Vec<_>) = if patient {
+                (awaiting.filter(unknown).collect(), Vec::new())
+            } else {
+                (BTreeMap::new(), awaiting.filter(unknown).collect())
+            };
+            for (instance, _) in given_up {
+                self.give_up_on(instance);
             }
+            self.peers.get_mut(slot).awaiting = still;
             let peer = self.peers.get_mut(slot);
             if peer.awaiting.is_empty() {
                 self.take_held(slot, now);
@@ -283,9 +286,9 @@ impl Router {
 
     /// The node takes part although it does not know what some members' clients want.
     pub fn handle_joined(&mut self) {
-        let members = self.topology.peers.iter().map(|peer| peer.instance);
-        let members: Vec<Instance> = members.collect();
-        members.into_iter().for_each(|it| self.give_up_on(it));
+        let members = self.peers.iter().filter(|peer| peer.interest.is_none());
+        let unknown: Vec<Instance> = members.map(|peer| peer.instance).collect();
+        unknown.into_iter().for_each(|it| self.give_up_on(it));
     }
 
     /// Records are served from now on without the interest of a member that has not told it.
@@ -293,7 +296,7 @@ impl Router {
         let Some(peer) = self.peers.by_instance(instance) else {
             return;
         };
-        if peer.is_here() && peer.interest.is_none() && !peer.given_up {
+        if peer.is_here() && !peer.given_up {
             peer.given_up = true;
             self.outputs.push_back(Output::GivenUp(instance));
         }
@@ -380,15 +383,18 @@ impl Router {
         let here = self.peers.iter().filter(|peer| peer.is_here());
         let new =
             here.filter(|member| member.instance != instance && !sent.contains(&member.instance));
-        let members: Vec<(Instance, Bytes)> = new
-            .map(|member| (member.instance, member.card.clone()))
-            .collect();
+        let named = |member: &PeerState| Named {
+            instance: member.instance,
+            card: member.card.clone(),
+            interest: member.interest.unwrap_or(0),
+        };
+        let members: Vec<Named> = new.map(named).collect();
         if members.is_empty() {
             return;
         }
         let peer = self.peers.get_mut(slot);
         peer.sent_members
-            .extend(members.iter().map(|(instance, _)| *instance));
+            .extend(members.iter().map(|member| member.instance));
         if peer.outgoing.is_empty() {
             self.outputs.push_back(Output::Link(peer.instance));
         }

@@ -3,7 +3,7 @@
 //! Two connections join two nodes. On the one that this node dialed it sends records, interest
 //! and views, and gets acks back; on the one that it accepted it is the other way round.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
@@ -31,8 +31,8 @@ pub enum Message {
     },
     /// Dialer: members that it knows and that the receiver must know before the next record.
     View {
-        /// Instances with their membership records.
-        members: Vec<(Instance, Bytes)>,
+        /// What is known of each.
+        members: Vec<Named>,
     },
     /// Dialer, as origin: records for the receiver to serve as their owner.
     Publish(Batch),
@@ -58,6 +58,18 @@ pub enum Message {
     /// Acceptor: it lives, and holds acks back because a subscriber's queue is full, or because
     /// records wait for another node's interest.
     Holding,
+}
+
+/// A member that is named to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Which process.
+    pub instance: Instance,
+    /// Its membership record.
+    pub card: Bytes,
+    /// The version of its interest that whoever names it has; 0 if none. The receiver must not
+    /// serve records of that node with less.
+    pub interest: u64,
 }
 
 /// All peers, by slot and by instance.
@@ -104,9 +116,10 @@ pub(crate) struct PeerState {
     /// The version that was acked on this link.
     pub(crate) told_interest: Option<u64>,
     pub(crate) say_holding: bool,
-    /// Messages from it that wait until the interest of `awaiting` is known.
+    /// Messages from it that wait until the interest of `awaiting` is known, each at this version
+    /// or later.
     pub(crate) held: VecDeque<Message>,
-    pub(crate) awaiting: BTreeSet<Instance>,
+    pub(crate) awaiting: BTreeMap<Instance, u64>,
     pub(crate) held_since: Time,
 
     messages: u64,
@@ -276,7 +289,7 @@ impl PeerState {
             told_interest: None,
             say_holding: false,
             held: VecDeque::new(),
-            awaiting: BTreeSet::new(),
+            awaiting: BTreeMap::new(),
             held_since: now,
             messages: 0,
             bytes: 0,
@@ -293,6 +306,11 @@ impl PeerState {
     /// and counted.
     pub(crate) fn is_missed(&self) -> bool {
         self.held_dead && self.accepted && !self.is_here()
+    }
+
+    /// Whether its interest is known, at this version or later.
+    pub(crate) fn knows_interest(&self, version: u64) -> bool {
+        self.interest.is_some_and(|it| it >= version)
     }
 
     /// Whether nothing is left that anybody could ask for.

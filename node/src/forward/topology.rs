@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use zmesh_partition::{Partition, Table};
 
+use super::peers::Named;
 use super::router::{Output, Router};
 use super::{DropReason, Instance, Time};
 
@@ -103,15 +104,16 @@ impl Router {
     fn await_returned(&mut self, returned: &[Instance], now: Time) {
         for slot in self.peers.slots() {
             let peer = self.peers.get_mut(slot);
-            let others = returned
-                .iter()
-                .filter(|instance| **instance != peer.instance);
+            let others = returned.iter().copied();
+            let others = others.filter(|instance| *instance != peer.instance);
             // Also from one that is itself held dead: it may hold this node alive, and give it records.
             if peer.accepted {
                 if peer.awaiting.is_empty() {
                     peer.held_since = now;
                 }
-                peer.awaiting.extend(others);
+                for instance in others {
+                    peer.awaiting.entry(instance).or_insert(0);
+                }
             }
         }
     }
@@ -183,9 +185,15 @@ impl Router {
     }
 
     /// Nodes that another node named: they count until membership has an opinion of its own.
-    pub(super) fn take_in(&mut self, members: Vec<(Instance, Bytes)>, now: Time) -> Vec<Instance> {
+    /// Returns those whose interest is not known as well as there.
+    pub(super) fn take_in(&mut self, members: Vec<Named>, now: Time) -> Vec<(Instance, u64)> {
         let mut awaited = Vec::new();
-        for (instance, card) in members {
+        for Named {
+            instance,
+            card,
+            interest,
+        } in members
+        {
             let gone = self.topology.gone.contains(&instance);
             if instance == self.me || gone || self.departed.contains(instance) {
                 continue;
@@ -198,8 +206,8 @@ impl Router {
                 self.outputs.push_back(Output::Learned(card));
                 self.take_up_interest(slot);
             }
-            if self.peers.get_mut(slot).interest.is_none() {
-                awaited.push(instance);
+            if !self.peers.get_mut(slot).knows_interest(interest) {
+                awaited.push((instance, interest));
             }
         }
         awaited

@@ -8,7 +8,7 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 
-use crate::forward::{Batch, Header, Instance, Message};
+use crate::forward::{Batch, Header, Instance, Message, Named};
 use crate::zmtp::frames::{Span, put_header};
 
 /// Version of the link protocol. Nodes of different versions refuse each other.
@@ -58,8 +58,8 @@ pub enum Head {
     },
     /// See [`Message::View`].
     View {
-        /// Instances with their membership records.
-        members: Vec<(u64, Vec<u8>)>,
+        /// Instances with their membership records, and the known version of their interest.
+        members: Vec<(u64, Vec<u8>, u64)>,
     },
     /// See [`Message::Publish`]; the messages are the second frame.
     Publish {
@@ -153,7 +153,7 @@ pub fn encode(message: Message, mut put: impl FnMut(Bytes)) {
         Message::View { members } => {
             let members = members
                 .into_iter()
-                .map(|(instance, card)| (instance.0, card.to_vec()));
+                .map(|it| (it.instance.0, it.card.to_vec(), it.interest));
             Head::View {
                 members: members.collect(),
             }
@@ -209,9 +209,11 @@ pub fn decode(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Option<Mes
             changes,
         },
         (Head::View { members }, _) => {
-            let members = members
-                .into_iter()
-                .map(|(id, card)| (Instance(id), Bytes::from(card)));
+            let members = members.into_iter().map(|(instance, card, interest)| Named {
+                instance: Instance(instance),
+                card: Bytes::from(card),
+                interest,
+            });
             Message::View {
                 members: members.collect(),
             }
@@ -284,7 +286,11 @@ mod tests {
             members in prop::collection::vec(
                 (any::<u64>(), prop::collection::vec(any::<u8>(), 0..20)), 0..9),
         ) {
-            let members = members.into_iter().map(|(id, card)| (Instance(id), card.into()));
+            let members = members.into_iter().map(|(id, card)| Named {
+                instance: Instance(id),
+                card: card.into(),
+                interest: version,
+            });
             for message in [
                 Message::Interest { version, snapshot: version % 2 == 0, changes },
                 Message::View { members: members.collect() },
