@@ -525,6 +525,7 @@ impl Carrying {
             while self.stream.has_room()
                 && let Some(message) = router.take_message(peer)
             {
+                outside.watch.leaves(peer, &message);
                 wire::encode(message, |bytes| self.stream.queue(bytes));
                 any = true;
             }

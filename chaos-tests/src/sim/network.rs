@@ -222,7 +222,9 @@ impl Network {
         };
         let state = &conn.ends[usize::from(end.side)];
         match state.closed {
-            Some(closed) => closed,
+            // As on Linux: what had come before is still read.
+            Some(closed) if state.received.is_empty() => closed,
+            Some(_) => Status::Open,
             None if !state.connected => Status::Connecting,
             None if state.finished && state.received.is_empty() => Status::Ended,
             None => Status::Open,
@@ -481,7 +483,8 @@ impl Network {
         );
         let is_due = |(due, _): &(Time, Item)| *due <= now;
         while self.end(sender).in_flight.front().is_some_and(is_due) {
-            let gone = self.end(receiver).process.is_none();
+            let there = self.end(receiver);
+            let (gone, closed) = (there.process.is_none(), there.closed.is_some());
             let state = self.end(sender);
             if state.retrying {
                 return;
@@ -501,6 +504,7 @@ impl Network {
                     let back = now + self.path(to, from).latency;
                     agenda.add(back, Event::Net(NetEvent::Rst(id, 1 - side)));
                 }
+                _ if closed => {}
                 Some(Item::Data(bytes)) => self.end(receiver).received.push_back(bytes),
                 Some(Item::Fin) => self.end(receiver).finished = true,
                 None => {}
@@ -535,7 +539,6 @@ impl Network {
         let state = self.end(end);
         state.closed.get_or_insert(Status::Reset);
         state.in_flight.clear();
-        state.received.clear();
         self.tell(end, now, agenda);
         self.forget_if_over(end.conn);
     }

@@ -404,6 +404,16 @@ impl Watch {
         }
     }
 
+    /// A message goes out on a link to a peer.
+    pub fn leaves(&self, peer: Instance, message: &Message) {
+        let (Message::Publish(batch) | Message::Deliver(batch)) = message else {
+            return;
+        };
+        if self.follow.is_some() && batch.body.iter().any(|it| self.carries_followed(it)) {
+            self.tell(|| format!("it goes out to {:?}", self.instances.get(&peer)));
+        }
+    }
+
     /// A link is not read: its records wait for the interest of others.
     pub fn held(&self, process: ProcessId, peer: Instance) {
         self.tell(|| {

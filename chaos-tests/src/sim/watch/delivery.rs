@@ -266,11 +266,12 @@ impl Watch {
                 let (stamp, owed) = broken[0];
                 losses.push(format!(
                     "{process:?} {client:?} got {} messages too few (its queue dropped {dropped}), \
-                     such as {stamp:?} of {:?} at {:.3?}, served by {:?}",
+                     such as {stamp:?} of {:?} at {:.3?}, served by {:?}, last seen {:?}",
                     broken.len(),
                     owed.origin,
                     owed.at,
                     self.served.get(stamp),
+                    reader.last.get(&(stamp.publisher, stamp.topic)),
                 ));
             }
         }
