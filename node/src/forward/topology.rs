@@ -66,7 +66,7 @@ impl Router {
             known.learned_at = None;
         }
         let here: HashSet<Instance> = topology.peers.iter().map(|peer| peer.instance).collect();
-        self.topology = topology;
+        let before = std::mem::replace(&mut self.topology, topology);
         let mut returned = Vec::new();
         for slot in self.peers.slots() {
             let peer = self.peers.get_mut(slot);
@@ -74,11 +74,13 @@ impl Router {
             peer.in_topology = here.contains(&peer.instance);
             if peer.in_topology {
                 peer.held_dead = false;
-                if let Some(prefixes) = self.departed.take(peer.instance)
-                    && peer.interest.is_none()
-                {
+                // Also one that was never held alive here: while it was held dead, what others said
+                // of it was not believed.
+                let departed = self.departed.take(peer.instance);
+                let was_dead = departed.is_some() || before.gone.contains(&peer.instance);
+                if was_dead && peer.interest.is_none() {
                     if peer.prefixes.is_empty() {
-                        peer.prefixes = prefixes;
+                        peer.prefixes = departed.unwrap_or_default();
                     }
                     returned.push(peer.instance);
                 }
