@@ -5,6 +5,7 @@ mod environment;
 mod file;
 pub(crate) mod given;
 mod print;
+mod rules;
 pub(crate) mod units;
 
 use std::ffi::OsString;

@@ -223,7 +223,7 @@ impl Gossip {
     /// This node can own partitions from now on.
     pub fn set_ready(&mut self, now: Duration) {
         self.enter(now);
-        if !self.me().ready {
+        if !self.me().ready && !self.me().leaving {
             self.amend(|me| me.ready = true);
         }
     }
@@ -233,6 +233,15 @@ impl Gossip {
         self.enter(now);
         if !self.me().leaving {
             self.amend(|me| me.leaving = true);
+        }
+    }
+
+    /// This node is leaving and owes nobody anything: others that leave too, and have its messages
+    /// to wait for, may go.
+    pub fn set_handed_on(&mut self, now: Duration) {
+        self.enter(now);
+        if self.me().leaving && !self.me().has_handed_on() {
+            self.amend(|me| me.ready = false);
         }
     }
 

@@ -59,7 +59,8 @@ pub struct Member {
     pub zone: String,
     /// Its share of the topics relative to others, at least 1.
     pub weight: u8,
-    /// Whether it has what it needs to own partitions.
+    /// Whether it has what it needs to own partitions; no longer, once it is leaving and has handed
+    /// on all that it had.
     pub ready: bool,
     /// Whether it is handing its partitions over before it goes.
     pub leaving: bool,
@@ -81,6 +82,11 @@ impl Member {
     /// Whether the node may own partitions: it lives, is ready, and does not want to go.
     pub fn in_view(&self) -> bool {
         self.is_live() && self.ready && !self.leaving
+    }
+
+    /// Whether it is leaving and nobody needs to wait for messages of its any more.
+    pub fn has_handed_on(&self) -> bool {
+        self.leaving && !self.ready
     }
 
     /// Whether it is held alive or suspect.

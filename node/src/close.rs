@@ -29,6 +29,7 @@ pub(crate) enum CloseReason {
     Mismatch,
     BadMessage,
     NoPacket,
+    Leaving,
 }
 
 /// What can happen on every port.
@@ -73,6 +74,7 @@ impl CloseReason {
             Self::SlowSubscriber,
             Self::HeartbeatTimeout,
             Self::BadHttp,
+            Self::Leaving,
         ];
         EVERYWHERE.into_iter().chain(own)
     }
@@ -111,12 +113,13 @@ impl CloseReason {
             Self::Mismatch => "mismatch",
             Self::BadMessage => "bad_message",
             Self::NoPacket => "no_packet",
+            Self::Leaving => "leaving",
         }
     }
 
     /// Whether it is the ordinary end of a connection.
     pub(crate) fn is_ordinary(self) -> bool {
-        matches!(self, Self::PeerClosed | Self::Io)
+        matches!(self, Self::PeerClosed | Self::Io | Self::Leaving)
     }
 }
 

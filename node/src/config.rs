@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
+use crate::forward::MAX_PREFIX_BYTES;
+
 /// Everything a node is started with. [`Config::named`] gives the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -31,6 +33,12 @@ pub struct Config {
     pub limits: Limits,
     /// What every subscriber's queue may hold, and what happens when it is full.
     pub queue: QueueConfig,
+    /// Topics that have a part of each queue to themselves, with other limits and policies.
+    pub queue_rules: Vec<QueueRule>,
+    /// How long a node that is to end may take to hand on what it has. Longer rides out a slow
+    /// subscriber, and keeps whoever waits for the end. A service manager must wait longer than
+    /// this before it kills.
+    pub drain_timeout: Duration,
 }
 
 /// Limits that keep one client from harming the node or its other clients.
@@ -60,6 +68,22 @@ pub struct QueueConfig {
     /// What happens to a message for which there is no room.
     pub policy: QueuePolicy,
 }
+
+/// Queues of one kind of topics. A message falls under the rule with the longest prefix that its
+/// topic begins with; if there is none, under [`Config::queue`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueRule {
+    /// What the topics begin with.
+    pub prefix: String,
+    /// What happens to a message for which there is no room.
+    pub policy: QueuePolicy,
+    /// Most bytes of such messages that wait for one subscriber, beside what else waits for it; as
+    /// many as without the rule if unset.
+    pub bytes: Option<usize>,
+}
+
+/// Most rules for queues. A subscriber's queue looks at those in use for each message.
+pub const MAX_RULES: usize = 256;
 
 /// What happens to a message for a subscriber whose queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +124,8 @@ impl Config {
             zone: String::new(),
             limits: Limits::default(),
             queue: QueueConfig::default(),
+            queue_rules: Vec::new(),
+            drain_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -124,6 +150,33 @@ impl Default for QueueConfig {
             bytes: 64 << 20,
             policy: QueuePolicy::DropNewest,
         }
+    }
+}
+
+impl QueueRule {
+    /// What holds for its topics.
+    pub(crate) fn config(&self, default: QueueConfig) -> QueueConfig {
+        QueueConfig {
+            bytes: self.bytes.unwrap_or(default.bytes),
+            policy: self.policy,
+        }
+    }
+
+    /// What is wrong with its prefix.
+    fn problem(&self) -> Option<String> {
+        let prefix = &self.prefix;
+        let wrong = if prefix.is_empty() {
+            "an empty prefix is every topic: set queue-policy and queue-size instead"
+        } else if prefix.len() > MAX_PREFIX_BYTES {
+            "a prefix has at most 4096 bytes"
+        } else if prefix.starts_with("$zmesh.") {
+            "topics that begin with $zmesh. are the mesh's own"
+        } else if self.bytes == Some(0) {
+            "a size is at least 1 byte"
+        } else {
+            return None;
+        };
+        Some(format!("{prefix:?}: {wrong}"))
     }
 }
 
@@ -190,12 +243,32 @@ impl Config {
             "at least 1 byte",
         )?;
         require("queue-size", self.queue.bytes > 0, "at least 1 byte")?;
+        self.check_rules()?;
         let last = self.gossip_port.is_some() && self.link_port.is_some();
         require(
             "port",
             last || self.port <= u16::MAX - 2,
             "at most 65533: two more follow it",
         )
+    }
+
+    fn check_rules(&self) -> Result<(), ConfigError> {
+        let rules = &self.queue_rules;
+        let twice = |(index, rule): (usize, &QueueRule)| {
+            let before = rules[..index].iter().any(|it| it.prefix == rule.prefix);
+            before.then(|| format!("{:?}: there are two rules for this prefix", rule.prefix))
+        };
+        let problem = if rules.len() > MAX_RULES {
+            Some(format!("at most {MAX_RULES} rules"))
+        } else {
+            let wrong = rules.iter().find_map(QueueRule::problem);
+            wrong.or_else(|| rules.iter().enumerate().find_map(twice))
+        };
+        let error = |problem| ConfigError {
+            setting: "queue",
+            problem,
+        };
+        problem.map_or(Ok(()), |problem| Err(error(problem)))
     }
 
     /// The port that lies this far behind the client port, unless that is to be a free one.

@@ -1,6 +1,8 @@
 //! The control thread: HTTP, the ring that follows from membership, and the node's end.
 
 mod api;
+mod connections;
+mod drain;
 mod http;
 
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use zmesh_gossip::NodeId;
 
 use crate::data::Asker;
+use crate::drain::Drain;
 use crate::forward::Time;
 use crate::hub::{HttpConnection, Phase};
 use crate::metrics::Metrics;
@@ -26,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) link: String,
     pub(crate) version: &'static str,
     pub(crate) start: std::time::Instant,
+    pub(crate) drain: Drain,
     pub(crate) data: Asker,
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) phase: watch::Receiver<Phase>,

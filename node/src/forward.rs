@@ -14,10 +14,13 @@ mod clients;
 mod dedup;
 mod departed;
 mod interest;
+mod lane;
+mod left;
 mod links;
 mod memory;
 mod origin;
 mod outbox;
+mod own;
 mod owner;
 mod peers;
 mod prefixes;
@@ -31,12 +34,14 @@ mod timeouts;
 mod topology;
 
 pub use batch::{Batch, Header};
+pub use clients::LAST_CLIENT;
 pub use interest::MAX_PREFIX_BYTES;
+pub use left::{Amount, Left};
 pub use links::BadMessage;
 pub use peers::{Message, Named};
 pub use queue::Segment;
 pub use router::{Limits, Output, Router};
-pub use stats::{ClientStats, DropReason, PeerStats, Stats};
+pub use stats::{ClientStats, DropReason, LaneStats, PeerStats, Stats};
 pub use subscriptions::SubscribeError;
 pub use topology::{Peer, Ring, Topology};
 
@@ -46,7 +51,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instance(pub u64);
 
-/// A client connection, unique for the life of the process.
+/// A client connection, unique for the life of the process: 1 to [`LAST_CLIENT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u32);
 

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use zmesh_gossip::Member;
 
 use crate::config::{Config, Limits};
-use crate::forward::{self, ClientId, Instance, Output, Router, Time};
+use crate::forward::{self, Amount, ClientId, Instance, LAST_CLIENT, Output, Router, Time};
 use crate::gossip::GossipCommands;
 use crate::metrics::Metrics;
 use crate::zmtp::frames::{FrameLimits, WIDEST};
@@ -38,6 +38,10 @@ pub(crate) struct Handle {
     pub(crate) wake: Notify,
     /// Set when the connection has to go.
     pub(crate) closing: Cell<bool>,
+    /// What a client's session took from the core and has not written.
+    pub(crate) unwritten: Cell<Amount>,
+    /// When the session ended its side of the connection, because the node goes.
+    pub(crate) parted: Cell<Option<Time>>,
 }
 
 /// A client connection, for the HTTP API.
@@ -46,8 +50,20 @@ pub(crate) struct ClientInfo {
     pub(crate) handle: Rc<Handle>,
     pub(crate) peer: SocketAddr,
     pub(crate) socket_type: String,
+    pub(crate) is_publisher: bool,
     pub(crate) zmtp_minor: u8,
     pub(crate) since: Time,
+}
+
+/// How far the node is with its end, as its clients see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Going {
+    /// It stays.
+    Not,
+    /// It sends publishers away.
+    Leaving,
+    /// Nothing more comes for its subscribers: they get what waits, then they are sent away.
+    Withdrawn,
 }
 
 /// What a node is doing.
@@ -98,8 +114,7 @@ pub(crate) struct Hub {
     pub(crate) clients: RefCell<BTreeMap<ClientId, ClientInfo>>,
     /// Places for connections on the client address, whatever they speak.
     pub(crate) places: Arc<Semaphore>,
-    /// Bytes that sessions took from the core and have not written.
-    pub(crate) unwritten: Cell<usize>,
+    pub(crate) going: Cell<Going>,
     router: RefCell<Router>,
     /// When each reason for a closed connection was last told.
     told: RefCell<HashMap<&'static str, Time>>,
@@ -127,8 +142,10 @@ impl Hub {
             subscriptions: limits.max_subscriptions,
             queue: config.queue,
         };
+        let mut router = Router::new(parts.me.instance, router_limits, Time::ZERO);
+        router.set_queue_rules(&config.queue_rules);
         Self {
-            router: RefCell::new(Router::new(parts.me.instance, router_limits, Time::ZERO)),
+            router: RefCell::new(router),
             me: parts.me,
             limits,
             metrics: parts.metrics,
@@ -138,7 +155,7 @@ impl Hub {
             arena: RefCell::default(),
             clients: RefCell::default(),
             places: Arc::new(Semaphore::new(config.limits.max_connections)),
-            unwritten: Cell::new(0),
+            going: Cell::new(Going::Not),
             links: RefCell::default(),
             told: RefCell::default(),
             start: Instant::now(),
@@ -163,6 +180,24 @@ impl Hub {
     /// A look at the core.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Router) -> T) -> T {
         look(&self.router.borrow())
+    }
+
+    /// The node begins to go: publishers are sent away.
+    pub(crate) fn leave(&self) {
+        self.go(Going::Leaving);
+    }
+
+    /// Its clients want nothing more: they get what waits for them, then they are sent away.
+    pub(crate) fn withdraw(&self) {
+        self.input(|router, _| router.handle_withdrawal());
+        self.go(Going::Withdrawn);
+    }
+
+    fn go(&self, going: Going) {
+        self.going.set(going.max(self.going.get()));
+        for client in self.clients.borrow().values() {
+            client.handle.wake.notify_one();
+        }
     }
 
     /// Whether the log has not told of this for a while. A client that is refused comes back ten
@@ -228,7 +263,7 @@ impl Hub {
     /// A number for a new client.
     pub(crate) fn next_client(&self) -> ClientId {
         let id = self.next_client.get();
-        self.next_client.set(id.wrapping_add(1).max(1));
+        self.next_client.set(id % LAST_CLIENT + 1);
         ClientId(id)
     }
 

@@ -8,6 +8,7 @@ mod close;
 pub mod config;
 mod control;
 mod data;
+mod drain;
 mod edge;
 pub mod forward;
 mod gossip;
@@ -21,4 +22,5 @@ pub mod view;
 pub mod zmtp;
 
 pub use config::Config;
-pub use node::{Fatal, Node, StartError, StopHandle, start};
+pub use drain::StopHandle;
+pub use node::{Fatal, Node, StartError, start};

@@ -12,21 +12,18 @@ use zmesh_partition::PARTITIONS;
 
 use crate::config::{Config, ConfigError};
 use crate::control::{self, Shared};
-use crate::data::{self, Asker, DataThread};
+use crate::data::{self, DataThread};
+use crate::drain::{Drain, StopHandle};
 use crate::forward::Instance;
 use crate::gossip::{self, Gossip};
-use crate::hub::{HttpConnection, Hub, Me, Parts, Phase};
+use crate::hub::{HttpConnection, Me, Parts, Phase};
 use crate::listen::listen;
 use crate::metrics::Metrics;
 use crate::view::View;
 
-/// How long the control thread waits for HTTP answers on their way when the node stops.
-const HTTP_PATIENCE: Duration = Duration::from_millis(200);
-
-/// A node that is asked to stop hands over what it has within this time, and looks so often
-/// whether it is through.
-const HAND_OVER: Duration = Duration::from_secs(3);
-const HAND_OVER_POLL: Duration = Duration::from_millis(10);
+/// How long the node waits at its end until HTTP answers are on their way: whoever follows the end
+/// is to hear how it went.
+const HTTP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,20 +70,6 @@ pub struct Node {
     control: thread::JoinHandle<()>,
 }
 
-/// Asks a node to stop.
-#[derive(Clone, Debug)]
-pub struct StopHandle {
-    sender: mpsc::Sender<()>,
-}
-
-impl StopHandle {
-    /// The node says goodbye to the others and ends. More than one call does nothing more.
-    pub fn stop(&self) {
-        // Full or closed: it stops already.
-        let _ = self.sender.try_send(());
-    }
-}
-
 /// Starts a node; it listens when this returns.
 pub fn start(config: Config) -> Result<Node, StartError> {
     config.check()?;
@@ -113,7 +96,7 @@ pub fn start(config: Config) -> Result<Node, StartError> {
     tell_open_to(&config);
     let address = gossip.address().to_string();
     let status = Arc::new(Latch::default());
-    let (sender, stop) = mpsc::channel(1);
+    let (stop, stopped) = StopHandle::new();
     let started = Started {
         config,
         clients,
@@ -128,14 +111,14 @@ pub fn start(config: Config) -> Result<Node, StartError> {
         started.client.clone(),
         started.link.clone(),
     );
-    let control = spawn_control(started, Arc::clone(&status), stop)?;
+    let control = spawn_control(started, Arc::clone(&status), stop.clone(), stopped)?;
     Ok(Node {
         name,
         client,
         gossip: address,
         link,
         status,
-        stop: StopHandle { sender },
+        stop,
         control,
     })
 }
@@ -201,7 +184,8 @@ struct Started {
 fn spawn_control(
     started: Started,
     status: Arc<Latch>,
-    stop: mpsc::Receiver<()>,
+    stop: StopHandle,
+    stopped: mpsc::Receiver<()>,
 ) -> Result<thread::JoinHandle<()>, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -222,6 +206,7 @@ fn spawn_control(
     let (views, view) = watch::channel(Arc::new(View::empty(gossip.watch().borrow().clone())));
     let parts = parts(&config, &gossip, metrics.clone(), http, phases.clone());
     let (name, cluster) = (config.name.clone(), config.cluster.clone());
+    let timeout = config.drain_timeout;
     let data = DataThread::start(
         data::Settings {
             config,
@@ -231,6 +216,7 @@ fn spawn_control(
         },
         parts,
     )?;
+    let identity = (name.clone(), me.id);
     let shared = Shared {
         name,
         cluster,
@@ -240,6 +226,7 @@ fn spawn_control(
         link,
         version: env!("CARGO_PKG_VERSION"),
         start: Instant::now(),
+        drain: Drain::new(identity, timeout, stop, data.asker(), view.clone()),
         data: data.asker(),
         view,
         phase: phases,
@@ -254,12 +241,11 @@ fn spawn_control(
                 let follow = control::follow_membership(watch, views, published, me.id, metrics);
                 let follow = tokio::spawn(follow);
                 tokio::spawn(tell_ready(shared.phase.clone(), Arc::clone(&status)));
-                tokio::spawn(control::serve(Arc::clone(&shared), http_connections));
-                end(&gossip, &shared.data, follow, stop).await?;
-                phase.send_replace(Phase::Leaving);
-                gossip.commands().set_leaving();
-                hand_over(&shared).await;
-                Ok(())
+                let http = tokio::spawn(control::serve(Arc::clone(&shared), http_connections));
+                let ended = live(&gossip, &shared, follow, stopped, &phase).await;
+                // What cannot be told in time is not told.
+                let _ = tokio::time::timeout(HTTP_PATIENCE, http).await;
+                ended
             });
             gossip.stop();
             data.stop();
@@ -292,53 +278,30 @@ fn parts(
     }
 }
 
-/// Waits for whatever ends the node.
-async fn end(
+/// Runs until the node is asked to go and has gone the whole way, or cannot go on.
+async fn live(
     gossip: &Gossip,
-    data: &Asker,
+    shared: &Shared,
     follow: JoinHandle<()>,
-    mut stop: mpsc::Receiver<()>,
+    mut stopped: mpsc::Receiver<()>,
+    phase: &watch::Sender<Phase>,
 ) -> Result<(), Fatal> {
-    let bug = |thread| {
-        Err(Fatal(format!(
-            "the {thread} thread has ended: this is a bug"
-        )))
+    let goes = async {
+        let _ = stopped.recv().await;
+        phase.send_replace(Phase::Leaving);
+        shared.drain.run(&gossip.commands()).await.map_err(Fatal)
     };
-    tokio::select! {
+    let bug = |thread| Fatal(format!("the {thread} thread has ended: this is a bug"));
+    let ended = tokio::select! {
         // In this order: a thread that ends for a reason has told it before.
         biased;
         reason = gossip.fatal() => Err(Fatal(reason.to_string())),
-        () = data.closed() => bug("data"),
-        _ = follow => bug("gossip"),
-        _ = stop.recv() => Ok(()),
-    }
-}
-
-/// Waits until the others do without this node and it owes them nothing, but not for long.
-async fn hand_over(shared: &Shared) {
-    let done = async {
-        let mut views = shared.view.clone();
-        let without_me = |view: &Arc<View>| !view.membership.view.contains(&shared.id);
-        let alone = shared.view.borrow().membership.view.len() <= 1;
-        if !alone && views.wait_for(without_me).await.is_err() {
-            return;
-        }
-        while let Some(left) = shared.data.ask(left_to_hand_over).await {
-            if left == 0 {
-                return;
-            }
-            tokio::time::sleep(HAND_OVER_POLL).await;
-        }
+        () = shared.data.closed() => Err(bug("data")),
+        _ = follow => Err(bug("gossip")),
+        ended = goes => ended,
     };
-    if tokio::time::timeout(HAND_OVER, done).await.is_err() {
-        tracing::warn!("stopped before all messages were handed over");
-    }
-}
-
-/// Bytes of messages that this node has and somebody else should have.
-fn left_to_hand_over(hub: &Hub) -> usize {
-    let stats = hub.look(|router| router.stats());
-    stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes + hub.unwritten.get()
+    shared.drain.end();
+    ended
 }
 
 async fn tell_ready(mut phase: watch::Receiver<Phase>, status: Arc<Latch>) {

@@ -1,5 +1,7 @@
 //! The JSON shapes of the HTTP API. Fields are added, never renamed: scripts rely on them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// `GET /api/v1/members`: everyone this node has heard of.
@@ -124,9 +126,9 @@ pub struct Node {
     /// Bytes handed to clients since start.
     pub delivered_bytes: u64,
     /// Dropped messages by reason since start.
-    pub dropped_messages: std::collections::BTreeMap<String, u64>,
+    pub dropped_messages: BTreeMap<String, u64>,
     /// Connections closed by reason since start.
-    pub closed_connections: std::collections::BTreeMap<String, u64>,
+    pub closed_connections: BTreeMap<String, u64>,
     /// Bytes taken from clients and not yet done.
     pub undone_bytes: u64,
 }
@@ -159,18 +161,120 @@ pub struct Connection {
     pub delivered_messages: u64,
     /// Messages dropped because its queue was full.
     pub dropped_messages: u64,
+    /// Bytes of those.
+    #[serde(default)]
+    pub dropped_bytes: u64,
+    /// Those messages by reason.
+    #[serde(default)]
+    pub dropped_by_reason: BTreeMap<String, u64>,
+    /// Seconds since the last of them.
+    #[serde(default)]
+    pub dropped_before_seconds: Option<f64>,
     /// Messages that wait for it.
     pub queue_messages: u64,
     /// Bytes that wait for it.
     pub queue_bytes: u64,
-    /// Its policy when the queue is full.
+    /// The policy when its queue is full, for topics without a rule.
     pub queue_policy: String,
-    /// Seconds since its queue became full, while it is.
+    /// Seconds since its queue became full, under one rule at least, while it is.
     pub full_for_seconds: Option<f64>,
+    /// The parts of its queue: the first that of topics without a rule, then one for each rule
+    /// that a message for it fell under.
+    #[serde(default)]
+    pub queue: Vec<QueuePart>,
+    /// Messages handed to its socket and not yet to the operating system.
+    #[serde(default)]
+    pub unwritten_messages: u64,
+    /// Bytes of those.
+    #[serde(default)]
+    pub unwritten_bytes: u64,
     /// Bytes taken from it and not yet done.
     pub undone_bytes: u64,
     /// Whether the node has stopped reading from it (back-pressure).
     pub paused: bool,
+}
+
+/// The part of a subscriber's queue that belongs to one rule.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct QueuePart {
+    /// Prefix of the rule; empty for topics without one.
+    pub prefix: String,
+    /// What happens when it is full.
+    pub policy: String,
+    /// When it is full, in bytes.
+    pub limit_bytes: u64,
+    /// Messages that wait.
+    pub messages: u64,
+    /// Bytes that wait.
+    pub bytes: u64,
+    /// Messages dropped because it was full.
+    pub dropped_messages: u64,
+    /// Bytes of those.
+    pub dropped_bytes: u64,
+    /// Seconds since the last of them.
+    pub dropped_before_seconds: Option<f64>,
+    /// Seconds since it became full, while it is.
+    pub full_for_seconds: Option<f64>,
+}
+
+/// `GET /api/v1/drain`, and the answer to `POST /api/v1/drain`: how far a node is with its end.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Drain {
+    /// Name of the node.
+    pub node: String,
+    /// `joining`, `ready`, `leaving`; at the end `drained`, or `cut_short` if something was left
+    /// when the time was over.
+    pub state: String,
+    /// What it waits for while it is leaving, in words.
+    pub waits_for: String,
+    /// Seconds since the drain began.
+    pub seconds: f64,
+    /// Seconds that it may take (`drain-timeout`).
+    pub timeout_seconds: f64,
+    /// Messages dropped since the drain began, by reason.
+    pub dropped_messages: BTreeMap<String, u64>,
+    /// What is left to be done by other nodes: taken from this node's clients and not known to be
+    /// with all who want it.
+    pub undone: Amount,
+    /// What other nodes have yet to acknowledge, each message once for each of them.
+    pub unacked: Amount,
+    /// What waits for this node's own subscribers.
+    pub queued: Amount,
+    /// The nodes that it waits for.
+    pub nodes: Vec<DrainNode>,
+    /// The clients that it waits for; at most 100, those with the most bytes.
+    pub clients: Vec<DrainClient>,
+}
+
+/// A number of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// How many.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Another node, or the draining one itself, that a draining node waits for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DrainNode {
+    /// Its name.
+    pub name: String,
+    /// Messages that it serves as their owner and has not said `done` for.
+    pub undone: Amount,
+    /// Messages that its clients want and that it has not acknowledged.
+    pub unacked: Amount,
+}
+
+/// A client that a draining node waits for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DrainClient {
+    /// Its `host:port`.
+    pub peer: String,
+    /// Its ZeroMQ socket type.
+    pub socket_type: String,
+    /// What waits for it.
+    pub queued: Amount,
 }
 
 /// `GET /api/v1/links`.

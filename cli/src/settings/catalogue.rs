@@ -5,7 +5,7 @@ use std::time::Duration;
 use zmesh_node::config::QueuePolicy;
 
 use super::given::{Given, Refusal};
-use super::{LogFormat, Settings, units};
+use super::{LogFormat, Settings, rules, units};
 
 /// One setting. Its name is its flag, its key in the file and, in capitals, its variable.
 pub(crate) struct Setting {
@@ -33,6 +33,8 @@ pub(crate) enum Shown {
     Number(u64),
     /// Printed as a list of strings.
     List(Vec<String>),
+    /// Printed as a list of tables, each one's keys with strings.
+    Tables(Vec<Vec<(&'static str, String)>>),
 }
 
 impl Setting {
@@ -56,7 +58,7 @@ const LIMITS: &str = "Limits";
 const LOGGING: &str = "Logging";
 
 /// Every setting, in the order of the help text and of `--print-config`.
-pub(crate) const SETTINGS: [Setting; 21] = [
+pub(crate) const SETTINGS: [Setting; 23] = [
     Setting {
         name: "name",
         value_name: "NAME",
@@ -272,6 +274,28 @@ pub(crate) const SETTINGS: [Setting; 21] = [
                 .find(|(_, policy)| *policy == s.node.queue.policy)
                 .and_then(|(name, _)| text(name))
         },
+    },
+    Setting {
+        name: rules::NAME,
+        value_name: "PREFIX=POLICY[:SIZE]",
+        help: "Own policy and size for topics with this prefix; repeat it for more",
+        heading: LIMITS,
+        repeated: true,
+        apply: |s, given| rules::read(given).map(|rules| s.node.queue_rules = rules),
+        show: |s| Some(Shown::Tables(rules::show(&s.node.queue_rules))),
+    },
+    Setting {
+        name: "drain-timeout",
+        value_name: "DURATION",
+        help: "How long the node may take to hand on what it has before it ends",
+        heading: LIMITS,
+        repeated: false,
+        apply: |s, given| {
+            given
+                .duration(Duration::ZERO..=Duration::from_secs(3600))
+                .map(|duration| s.node.drain_timeout = duration)
+        },
+        show: |s| text(&units::show_duration(s.node.drain_timeout)),
     },
     Setting {
         name: "log",

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::catalogue::SETTINGS;
 use super::given::Given;
-use super::{Origin, find, nearest};
+use super::{Origin, find, nearest, rules};
 
 /// A larger file is no configuration.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -41,7 +41,15 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Vec<Origin>> {
         let Some(setting) = find(key.get_ref()) else {
             bail!("{name}:{line}: {}", unknown(key.get_ref()));
         };
-        let given = given(value.get_ref());
+        let given = match tables(value.get_ref()) {
+            Some(tables) if setting.name == rules::NAME => {
+                let rules = rules::of_tables(&tables).map_err(|(at, refusal)| {
+                    anyhow::anyhow!("{name}:{}: {refusal}", line_of(text, at))
+                });
+                Given::Rules(rules?)
+            }
+            _ => given(value.get_ref()),
+        };
         let place = format!("{name}:{line}: {} = {}", setting.name, given.shown());
         settings.push((
             start,
@@ -67,7 +75,19 @@ fn line_of(text: &str, offset: usize) -> usize {
     1 + before.filter(|byte| **byte == b'\n').count()
 }
 
-fn given(value: &DeValue<'_>) -> Given {
+/// The tables of a list that has nothing else, each with its place in the file.
+fn tables<'a>(value: &'a DeValue<'a>) -> Option<Vec<(usize, &'a DeTable<'a>)>> {
+    let DeValue::Array(values) = value else {
+        return None;
+    };
+    let tables = values.iter().map(|value| match value.get_ref() {
+        DeValue::Table(table) => Some((value.span().start, table)),
+        _ => None,
+    });
+    tables.collect()
+}
+
+pub(super) fn given(value: &DeValue<'_>) -> Given {
     match value {
         DeValue::String(text) => Given::Text(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use zmesh_node::config::QueueRule;
+
 use super::units;
 
 /// A value before its setting has read it.
@@ -15,6 +17,8 @@ pub(crate) enum Given {
     Integer(i64),
     /// A flag that was repeated, or a list of strings in the file.
     List(Vec<String>),
+    /// Rules for queues, from tables of the file.
+    Rules(Vec<QueueRule>),
     /// A value of the file of a type that no setting takes, such as `a table`.
     Other(&'static str),
 }
@@ -176,6 +180,7 @@ impl Given {
             Self::Text(text) => text.clone(),
             Self::Integer(number) => number.to_string(),
             Self::List(all) => all.join(","),
+            Self::Rules(rules) => format!("{} rules", rules.len()),
             Self::Other(kind) => (*kind).to_string(),
         };
         let mut short: String = whole

@@ -22,6 +22,23 @@ fn literal(value: Shown) -> String {
         Shown::Number(number) => return number.to_string(),
         Shown::Text(text) => toml::Value::String(text),
         Shown::List(all) => toml::Value::Array(all.into_iter().map(toml::Value::String).collect()),
+        Shown::Tables(all) => return tables(all),
     };
     value.to_string()
+}
+
+/// Tables on a line each: as `[[…]]` they would have to stand behind all other settings.
+fn tables(all: Vec<Vec<(&'static str, String)>>) -> String {
+    let table = |keys: Vec<(&'static str, String)>| {
+        let keys = keys.into_iter().map(|(key, value)| {
+            let value = toml::Value::String(value);
+            format!("{key} = {value}")
+        });
+        format!("    {{ {} }},\n", keys.collect::<Vec<_>>().join(", "))
+    };
+    let lines: String = all.into_iter().map(table).collect();
+    match lines.is_empty() {
+        true => "[]".into(),
+        false => format!("[\n{lines}]"),
+    }
 }

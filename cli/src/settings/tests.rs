@@ -49,7 +49,8 @@ fn every_setting_can_be_given_by_file_variable_and_flag() {
             "bind" => "::1",
             "seed" => "10.0.0.1:5556",
             "advertise" => "node1.example",
-            "handshake-timeout" => "7s",
+            "handshake-timeout" | "drain-timeout" => "7s",
+            "queue" => "STOCK.=drop-oldest:2MiB,FX=block",
             "queue-policy" => "block",
             "log" => "debug",
             "log-format" => "json",
@@ -174,11 +175,92 @@ fn a_variable_that_kubernetes_set_is_explained() {
 #[test]
 fn the_printed_settings_read_back_the_same() {
     let file = "name = \"a\\\"b\"\nseed = [\"h:1\", \"[::1]:2\"]\nlink-port = 9000\n\
-                queue-policy = \"block\"\nmax-message = 1234567\nhandshake-timeout = \"1500ms\"";
+                queue-policy = \"block\"\nmax-message = 1234567\nhandshake-timeout = \"1500ms\"\n\
+                queue = [\"a,\\\"=b=drop-oldest:1MiB\", \"FX=disconnect\"]";
     let settings = load(file, &[], &[]).expect("all valid");
     let again = load(&settings.to_toml(), &[], &[]).expect("what is printed is valid");
     assert_eq!(settings, again);
     assert!(settings.to_toml().contains("# gossip-port ="));
+}
+
+#[test]
+fn rules_for_queues_are_tables_of_the_file_and_short_text_elsewhere() {
+    let file = "port = 7000\n\n[[queue]]\nprefix = \"STOCK.\"\npolicy = \"drop-oldest\"\n\
+                size = \"1MiB\"\n\n[[queue]]\npolicy = \"block\"\nprefix = \"ORDER\"\n";
+    let of_file = load(file, &[], &[]).expect("all valid").node;
+    let text = "STOCK.=drop-oldest:1MiB, ORDER=block";
+    let of_variable = load("", &[("ZMESH_QUEUE", text)], &[]).expect("all valid");
+    assert_eq!(of_file.port, 7000);
+    assert_eq!(of_file.queue_rules, of_variable.node.queue_rules);
+    let [stock, order] = &of_file.queue_rules[..] else {
+        panic!("two rules: {:?}", of_file.queue_rules)
+    };
+    assert_eq!((&*stock.prefix, stock.bytes), ("STOCK.", Some(1 << 20)));
+    assert_eq!((&*order.prefix, order.bytes), ("ORDER", None));
+    // A flag replaces the rules of the file, as any other flag does.
+    let of_flag = load(file, &[], &[("queue", "A=b=disconnect")]).expect("valid");
+    assert_eq!(of_flag.node.queue_rules.len(), 1);
+    assert_eq!(of_flag.node.queue_rules[0].prefix, "A=b");
+}
+
+#[test]
+fn a_wrong_rule_for_queues_is_refused_with_its_line_and_what_is_allowed() {
+    let policies = "must be one of drop-newest, drop-oldest, disconnect, block";
+    for (table, expected) in [
+        ("prefix = \"A\"", "3: [[queue]] needs a policy".to_string()),
+        ("policy = \"block\"", "3: [[queue]] needs a prefix".into()),
+        (
+            "prefix = \"A\"\npolicy = \"drop\"",
+            format!("5: policy = drop: {policies}"),
+        ),
+        (
+            "prefix = \"A\"\npolicy = \"block\"\nsize = 5",
+            "6: size = 5: must be a size from 64KiB to 64GiB".into(),
+        ),
+        (
+            "prefx = \"A\"\npolicy = \"block\"",
+            "4: unknown key `prefx` of [[queue]]; it has prefix, policy, size".into(),
+        ),
+        (
+            "prefix = \"$zmesh.ready\"\npolicy = \"block\"",
+            "4: prefix = $zmesh.ready: topics that begin with $zmesh. are the mesh's own".into(),
+        ),
+        (
+            "prefix = 7\npolicy = \"block\"",
+            "4: prefix = 7: must be text".into(),
+        ),
+    ] {
+        let file = format!("port = 7000\n\n[[queue]]\n{table}\n");
+        assert_eq!(complaint(&file, &[], &[]), expected);
+    }
+    let twice = "[[queue]]\nprefix = \"A\"\npolicy = \"block\"\n";
+    assert_eq!(
+        complaint(&twice.repeat(2), &[], &[]),
+        "4: there are two rules for A: keep one"
+    );
+    for (text, expected) in [
+        (
+            "STOCK.",
+            "must be PREFIX=POLICY[:SIZE], such as STOCK.=drop-oldest:1MiB".to_string(),
+        ),
+        ("A=drop", format!("the policy of A {policies}")),
+        (
+            "A=block:1",
+            "the size of A must be a size from 64KiB to 64GiB".into(),
+        ),
+        (
+            "=block",
+            "an empty prefix is every topic: set queue-policy and queue-size".into(),
+        ),
+        (
+            "A=block,A=disconnect",
+            "there are two rules for A: keep one".into(),
+        ),
+    ] {
+        let said = complaint("", &[("ZMESH_QUEUE", text)], &[]);
+        assert_eq!(said, format!("ZMESH_QUEUE={text}: {expected}"));
+    }
+    assert!(complaint("[[port]]\nprefix = \"A\"\n", &[], &[]).starts_with("1: port = "));
 }
 
 #[test]

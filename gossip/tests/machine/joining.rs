@@ -250,6 +250,25 @@ fn a_node_that_wants_to_go_leaves_the_view_and_stays_a_member() {
 }
 
 #[test]
+fn others_hear_when_a_node_that_wants_to_go_has_handed_on_what_it_had() {
+    let mut net = Network::started(18, 3);
+    let handed_on = |net: &Network, at: usize| {
+        let mut members = net.node(at).machine.members();
+        members.any(|known| known.member.name == "n2" && known.member.has_handed_on())
+    };
+    // Who stays has nothing of the kind to say.
+    net.with(2, |machine, now| machine.set_handed_on(now));
+    net.with(2, |machine, now| machine.set_leaving(now));
+    net.run(secs(1));
+    assert!(!handed_on(&net, 0) && !handed_on(&net, 1));
+    net.with(2, |machine, now| machine.set_handed_on(now));
+    // Nor does it become ready again.
+    net.with(2, |machine, now| machine.set_ready(now));
+    net.run_until(secs(2), |net| handed_on(net, 0) && handed_on(net, 1));
+    assert_eq!(net.node(0).state_of("n2"), Some(State::Alive));
+}
+
+#[test]
 fn one_change_of_many_members_is_published_as_few_views() {
     let mut net = Network::new(15);
     net.start(0, &[]);

@@ -1,4 +1,4 @@
-//! The HTTP API: read-only, JSON, in the shapes of [`crate::report`].
+//! The HTTP API: JSON, in the shapes of [`crate::report`]. All of it only reads, but for the drain.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,10 @@ use serde::Deserialize;
 use zmesh_partition::{PARTITIONS, Partition};
 
 use super::Shared;
+use super::connections::connections;
+use super::drain::{begin_drain, drain};
 use crate::forward::{DropReason, PeerStats, Stats};
-use crate::hub::{Hub, Phase};
+use crate::hub::Phase;
 use crate::metrics::raise;
 use crate::report;
 use crate::view::View;
@@ -21,7 +23,7 @@ use crate::view::View;
 /// Subscriptions that one answer lists at most.
 const SUBSCRIPTIONS_LISTED: usize = 10_000;
 
-type Asked = State<Arc<Shared>>;
+pub(super) type Asked = State<Arc<Shared>>;
 
 /// All routes.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -35,6 +37,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/owner", get(owner))
         .route("/api/v1/links", get(links))
         .route("/api/v1/connections", get(connections))
+        .route("/api/v1/drain", get(drain).post(begin_drain))
         .route("/api/v1/subscriptions", get(subscriptions))
         .fallback(|| async {
             let text = "not here; try /metrics, /readyz or /api/v1/node\n";
@@ -44,7 +47,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 /// The data thread has ended: the node is about to.
-fn stopping() -> Response {
+pub(super) fn stopping() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
 }
 
@@ -295,42 +298,6 @@ async fn links(State(shared): Asked) -> Response {
         .collect();
     links.sort_by(|a, b| a.peer.cmp(&b.peer));
     Json(report::Links { links }).into_response()
-}
-
-async fn connections(State(shared): Asked) -> Response {
-    match shared.data.ask(list_connections).await {
-        Some(connections) => Json(report::Connections { connections }).into_response(),
-        None => stopping(),
-    }
-}
-
-fn list_connections(hub: &Hub) -> Vec<report::Connection> {
-    let now = hub.now();
-    let clients = hub.clients.borrow();
-    let described = clients.iter().filter_map(|(id, info)| {
-        let stats = hub.look(|router| router.client_stats(*id))?;
-        let full_for = stats
-            .full_since
-            .map(|since| now.saturating_sub(since).as_secs_f64());
-        Some(report::Connection {
-            id: id.0.into(),
-            peer: info.peer.to_string(),
-            socket_type: info.socket_type.clone(),
-            zmtp: format!("3.{}", info.zmtp_minor),
-            age_seconds: now.saturating_sub(info.since).as_secs_f64(),
-            subscriptions: stats.subscriptions as u32,
-            taken_messages: stats.taken_messages,
-            delivered_messages: stats.delivered_messages,
-            dropped_messages: stats.dropped_messages,
-            queue_messages: stats.queue_messages,
-            queue_bytes: stats.queue_bytes as u64,
-            queue_policy: stats.policy.name().into(),
-            full_for_seconds: full_for,
-            undone_bytes: stats.undone_bytes as u64,
-            paused: stats.paused,
-        })
-    });
-    described.collect()
 }
 
 async fn subscriptions(State(shared): Asked) -> Response {

@@ -1,5 +1,6 @@
 //! Serves HTTP on connections that the client address handed over.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,18 +27,27 @@ const HEADER_BYTES: usize = 16 << 10;
 /// A connection lives no longer than this: nothing served here takes as long.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Serves until no more connections can come.
+/// Serves until no more connections can come, or the node has ended and every answer is on its way.
 pub(crate) async fn serve(shared: Arc<Shared>, mut connections: mpsc::Receiver<HttpConnection>) {
     let metrics = shared.metrics.clone();
-    let router = api::router(shared);
+    let router = api::router(Arc::clone(&shared));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Some((stream, connected)) = connections.recv().await {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
+    let next = async |connections: &mut mpsc::Receiver<HttpConnection>| {
+        let place = Arc::clone(&places).acquire_owned().await.ok()?;
+        Some((connections.recv().await?, place))
+    };
+    loop {
+        let next = tokio::select! {
+            next = next(&mut connections) => next,
+            () = shared.drain.ended() => None,
         };
-        let (router, metrics) = (router.clone(), metrics.clone());
+        let Some(((stream, connected), place)) = next else {
+            break;
+        };
+        let (router, metrics, shared) = (router.clone(), metrics.clone(), Arc::clone(&shared));
         tokio::spawn(async move {
-            let served = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, router));
+            let served = connection(stream, router, &shared);
+            let served = tokio::time::timeout(CONNECTION_TIMEOUT, served);
             if let Ok(Err(error)) = served.await {
                 metrics.connection_closed(CloseReason::BadHttp);
                 tracing::info!(error, "HTTP connection closed");
@@ -45,9 +55,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut connections: mpsc::Receiver<H
             drop((place, connected));
         });
     }
+    drop(connections);
+    // The semaphore is never closed: this ends when all connections have.
+    let _ = places.acquire_many(CONNECTIONS as u32).await;
 }
 
-async fn connection(stream: std::net::TcpStream, router: Router) -> Result<(), String> {
+async fn connection(
+    stream: std::net::TcpStream,
+    router: Router,
+    shared: &Shared,
+) -> Result<(), String> {
     let stream = TcpStream::from_std(stream).map_err(|error| error.to_string())?;
     let mut builder = auto::Builder::new(hyper_util::rt::TokioExecutor::new()).http1_only();
     builder
@@ -56,6 +73,14 @@ async fn connection(stream: std::net::TcpStream, router: Router) -> Result<(), S
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES);
     let service = TowerToHyperService::new(router);
-    let served = builder.serve_connection(TokioIo::new(stream), service);
-    served.await.map_err(|error| error.to_string())
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = served.as_mut() => result,
+        () = shared.drain.ended() => {
+            // A request that is being answered is answered, and then the connection is closed.
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    result.map_err(|error| error.to_string())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::spawn_local;
 
 use super::session;
@@ -49,11 +50,11 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr, place: OwnedSe
             let reason = session::run(&hub, stream, peer, remote).await;
             closed(&hub, peer, reason);
         }
-        Ok(Spoken::Http(stream)) => {
-            if hub.http.try_send((stream, place)).is_err() {
-                closed(&hub, peer, CloseReason::TooManyConnections);
-            }
-        }
+        Ok(Spoken::Http(stream)) => match hub.http.try_send((stream, place)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => closed(&hub, peer, CloseReason::TooManyConnections),
+            Err(TrySendError::Closed(_)) => closed(&hub, peer, CloseReason::Leaving),
+        },
         Err(reason) => closed(&hub, peer, reason),
     }
 }
@@ -82,12 +83,11 @@ async fn open(hub: &Hub, stream: TcpStream) -> Result<Spoken, CloseReason> {
         return Ok(Spoken::Http(stream.into_std()?));
     }
     let mut phase = hub.phase.clone();
-    if phase
-        .wait_for(|phase| *phase == Phase::Ready)
-        .await
-        .is_err()
-    {
-        return Err(CloseReason::Io);
+    match phase.wait_for(|phase| *phase != Phase::Joining).await {
+        Ok(phase) if *phase == Phase::Ready => {}
+        // Without a word: libzmq does not come back to an address that answered with an error.
+        Ok(_) => return Err(CloseReason::Leaving),
+        Err(_) => return Err(CloseReason::Io),
     }
     tokio::time::timeout(timeout, shake_hands(stream))
         .await

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::close::CloseReason;
-use crate::forward::{ClientId, SubscribeError};
-use crate::hub::{ClientInfo, Handle, Hub, Phase, frame_limits};
+use crate::forward::{Amount, ClientId, SubscribeError};
+use crate::hub::{ClientInfo, Going, Handle, Hub, frame_limits};
 use crate::zmtp::frames::{FrameError, FrameLimits, Span, command_parts, put_command};
 use crate::zmtp::handshake::Remote;
 use crate::zmtp::heartbeat;
@@ -26,6 +26,10 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// A publisher that was asked and said nothing for so long is gone.
 const PING_TTL: Duration = Duration::from_secs(30);
+
+/// A publisher that goes on although the node has ended its side is closed when it could have been
+/// read for so long: ZeroMQ closes at once.
+const PARTING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes of one connection before the others have their turn.
 const WRITES_PER_TURN: usize = 16;
@@ -45,6 +49,8 @@ struct Session<'a> {
     heard: Instant,
     /// Messages in the pipe: where they end in all that was ever queued, how many, their bytes.
     unwritten: VecDeque<(u64, u32, usize)>,
+    /// The node goes. A publisher that has not closed by then is closed.
+    parting: Option<Instant>,
 }
 
 /// A command that the client sent.
@@ -78,22 +84,25 @@ pub(super) async fn run(
         heartbeats: is_publisher && remote.minor > 0,
         heard: Instant::now(),
         unwritten: VecDeque::new(),
+        parting: None,
     };
     let socket_type = remote.socket_type.clone();
     let info = ClientInfo {
         handle,
         peer,
         socket_type: remote.socket_type,
+        is_publisher,
         zmtp_minor: remote.minor,
         since: hub.now(),
     };
     hub.clients.borrow_mut().insert(id, info);
     hub.input(|router, _| router.handle_client_opened(id));
     if is_publisher {
-        session.queue(subscribe_all(remote.minor));
+        session.pipe.queue(subscribe_all(remote.minor));
     }
     let reason = match session.serve().await {
         Ok(()) => CloseReason::SlowSubscriber,
+        Err(CloseReason::PeerClosed) if session.parted() => CloseReason::Leaving,
         Err(reason) => reason,
     };
     session.give_up_unwritten();
@@ -129,6 +138,7 @@ impl Session<'_> {
                 }
                 continue;
             }
+            self.part(may_read)?;
             let handle = Rc::clone(&self.handle);
             tokio::select! {
                 ready = self.pipe.ready(may_read) => {
@@ -139,6 +149,7 @@ impl Session<'_> {
                 }
                 () = handle.wake.notified() => {}
                 _ = ping.tick() => self.keep_alive(may_read)?,
+                () = until(self.parting) => {}
             }
             if self.handle.closing.get() {
                 return Ok(());
@@ -146,52 +157,64 @@ impl Session<'_> {
         }
     }
 
-    /// A publisher is not read over its budget, nor when the node hands over to go.
+    /// A publisher is not read over its budget.
     fn may_read(&self) -> bool {
-        if !self.is_publisher {
-            return true;
+        !self.is_publisher || self.hub.input(|router, _| router.may_read(self.id))
+    }
+
+    /// When the node goes it ends its side of the connection once it has nothing more to say to
+    /// this client. ZeroMQ then closes the other side, behind all that it had sent: what a
+    /// publisher had handed to its operating system is taken, and a subscriber has read everything.
+    /// To be called when nothing more waits in the core, unless the pipe is full.
+    fn part(&mut self, may_read: bool) -> Result<(), CloseReason> {
+        let going = self.hub.going.get();
+        if going == Going::Not || !self.is_publisher && going == Going::Leaving {
+            return Ok(());
         }
-        let leaving = *self.hub.phase.borrow() == Phase::Leaving;
-        !leaving && self.hub.input(|router, _| router.may_read(self.id))
+        if self.pipe.unwritten() == 0 && !self.parted() {
+            self.pipe.end();
+            self.handle.parted.set(Some(self.hub.now()));
+        }
+        if !self.is_publisher {
+            return Ok(());
+        }
+        let now = Instant::now();
+        match self.parting {
+            Some(until) if may_read && now >= until => Err(CloseReason::Leaving),
+            Some(_) if may_read => Ok(()),
+            // It cannot go on before it is read.
+            _ => {
+                self.parting = Some(now + PARTING_PATIENCE);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether this side of the connection has ended.
+    fn parted(&self) -> bool {
+        self.handle.parted.get().is_some()
     }
 
     /// Writes once. Returns whether everything is out.
     fn write(&mut self) -> Result<bool, CloseReason> {
-        let before = self.pipe.unwritten();
         let all = self.pipe.write()?;
-        let hub = self.hub;
-        hub.unwritten
-            .set(hub.unwritten.get() + self.pipe.unwritten() - before);
-        while self
-            .unwritten
-            .front()
-            .is_some_and(|(end, ..)| *end <= self.pipe.written())
+        let mut left = self.handle.unwritten.get();
+        while let Some((end, messages, bytes)) = self.unwritten.front().copied()
+            && end <= self.pipe.written()
         {
             self.unwritten.pop_front();
+            left.messages -= u64::from(messages);
+            left.bytes -= bytes as u64;
         }
+        self.handle.unwritten.set(left);
         Ok(all)
     }
 
     /// The client has gone: what it did not get is no longer counted as delivered.
     fn give_up_unwritten(&mut self) {
-        let hub = self.hub;
-        hub.unwritten
-            .set(hub.unwritten.get() - self.pipe.unwritten());
-        let messages = self
-            .unwritten
-            .iter()
-            .map(|(_, messages, _)| u64::from(*messages))
-            .sum();
-        let bytes = self.unwritten.iter().map(|(.., bytes)| bytes).sum();
-        hub.input(|router, _| router.handle_unwritten(messages, bytes));
-    }
-
-    /// Puts bytes behind what is to be written.
-    fn queue(&mut self, bytes: Bytes) {
+        let Amount { messages, bytes } = self.handle.unwritten.take();
         self.hub
-            .unwritten
-            .set(self.hub.unwritten.get() + bytes.len());
-        self.pipe.queue(bytes);
+            .input(|router, _| router.handle_unwritten(messages, bytes as usize));
     }
 
     /// Moves what waits in the core to the socket's queue. Returns whether anything was there.
@@ -203,9 +226,12 @@ impl Session<'_> {
                 .input(|router, now| router.take_segment(self.id, now));
             let Some(segment) = segment else { break };
             let (messages, bytes) = (segment.messages, segment.bytes.len());
-            self.queue(segment.bytes);
+            self.pipe.queue(segment.bytes);
             let end = self.pipe.written() + self.pipe.unwritten() as u64;
             self.unwritten.push_back((end, messages, bytes));
+            let mut left = self.handle.unwritten.get();
+            left.add(messages.into(), bytes);
+            self.handle.unwritten.set(left);
             any = true;
         }
         any
@@ -271,9 +297,9 @@ impl Session<'_> {
                     .input(|router, _| router.handle_unsubscribe(self.id, &prefix));
             }
             // A client that does not read its answers gets no more of them.
-            Command::Ping(_) if !self.pipe.has_room() => {}
+            Command::Ping(_) if !self.pipe.has_room() || self.parted() => {}
             Command::Ping(data) => {
-                self.queue(Bytes::from(heartbeat::pong(&data)));
+                self.pipe.queue(Bytes::from(heartbeat::pong(&data)));
             }
         }
         Ok(())
@@ -299,7 +325,7 @@ impl Session<'_> {
     }
 
     fn keep_alive(&mut self, reading: bool) -> Result<(), CloseReason> {
-        if !self.heartbeats {
+        if !self.heartbeats || self.parted() {
             return Ok(());
         }
         if reading && self.heard.elapsed() >= PING_TTL {
@@ -309,9 +335,17 @@ impl Session<'_> {
             self.heard = Instant::now();
         }
         if self.pipe.has_room() {
-            self.queue(Bytes::from(heartbeat::ping(PING_TTL)));
+            self.pipe.queue(Bytes::from(heartbeat::ping(PING_TTL)));
         }
         Ok(())
+    }
+}
+
+/// Waits until then, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

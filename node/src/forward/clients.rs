@@ -4,16 +4,12 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::prefixes::PrefixIndex;
-use super::queue::{Pushed, Queue, Segment};
-use super::{ClientId, ClientStats, DropReason, Stats, Time};
-use crate::config::QueueConfig;
-
-/// Topic of the messages that tell a client that a subscription of its is in force everywhere.
-pub(crate) const READY_TOPIC: &[u8] = b"$zmesh.ready";
-
-/// Topics that begin like this are spoken by nodes only, each to its own clients.
-pub(crate) const RESERVED: &[u8] = b"$zmesh.";
+use super::lane::{LaneId, Pushed, Waiting};
+use super::own::{self, DROPPED_TOPIC, READY_TOPIC, RESERVED};
+use super::prefixes::{PrefixIndex, SetId};
+use super::queue::{Circumstances, Popped, Queue, Segment};
+use super::{ClientId, ClientStats, DropReason, LaneStats, Stats, Time};
+use crate::config::{MAX_RULES, QueueConfig, QueuePolicy, QueueRule};
 
 /// With so many bytes in all queues together, every queue counts as full: many slow subscribers
 /// must not take what the node needs for the others.
@@ -23,11 +19,19 @@ const QUEUED_BYTES: usize = 1 << 30;
 /// messages of changing topics would take a multiple of their budget without it.
 const RECORD_BYTES: usize = 256;
 
+/// Clients have numbers up to this; those above are of rules.
+pub const LAST_CLIENT: u32 = u32::MAX - MAX_RULES as u32;
+
 /// All clients of the node.
 #[derive(Debug)]
 pub(crate) struct Clients {
     clients: HashMap<ClientId, Client, FixedState>,
+    /// Who wants a topic. The rules of queues are in it as well, each with a number above those of
+    /// clients: so the memo of a topic knows its rule, and messages of two rules are never one run.
     pub(crate) index: PrefixIndex,
+    /// By [`LaneId`]: first what holds without a rule, then the rules, shorter prefixes first.
+    rules: Vec<Rule>,
+    withdrawn: bool,
     undone: usize,
     /// Bytes in all queues.
     queued: usize,
@@ -41,6 +45,13 @@ pub(crate) struct Budgets {
     pub(crate) node: usize,
 }
 
+/// How queues treat topics that begin like this.
+#[derive(Debug)]
+struct Rule {
+    prefix: Box<[u8]>,
+    config: QueueConfig,
+}
+
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) queue: Queue,
@@ -49,12 +60,15 @@ pub(crate) struct Client {
     pub(crate) prefix_bytes: usize,
     /// Subscriptions that [`READY_TOPIC`] begins with.
     ready_prefixes: u32,
+    /// Subscriptions that [`DROPPED_TOPIC`] begins with.
+    dropped_prefixes: u32,
+    /// Dropped messages that it was told of, or that were dropped before it asked to be told.
+    told: u64,
     undone: usize,
     paused: bool,
     closing: bool,
     taken: u64,
     delivered: u64,
-    dropped: u64,
 }
 
 /// What a push asks of the caller.
@@ -70,30 +84,94 @@ pub(crate) enum Asked {
 }
 
 impl Clients {
-    pub(crate) fn new(budgets: Budgets) -> Self {
+    pub(crate) fn new(budgets: Budgets, queue: QueueConfig) -> Self {
+        let prefix = Box::default();
         Self {
             clients: HashMap::default(),
             index: PrefixIndex::default(),
+            rules: vec![Rule {
+                prefix,
+                config: queue,
+            }],
+            withdrawn: false,
             undone: 0,
             queued: 0,
             budgets,
         }
     }
 
-    pub(crate) fn open(&mut self, id: ClientId, queue: QueueConfig) {
+    /// Adds the rules of queues. Of those whose prefixes match a topic the longest decides.
+    pub(crate) fn set_rules(&mut self, rules: &[QueueRule]) {
+        let mut sorted: Vec<&QueueRule> = rules.iter().collect();
+        sorted.sort_by_key(|rule| rule.prefix.len());
+        let default = self.rules[0].config;
+        for rule in sorted {
+            let lane = self.rules.len() as u32;
+            let prefix: Box<[u8]> = rule.prefix.as_bytes().into();
+            self.index.insert(&prefix, LAST_CLIENT + lane);
+            let config = rule.config(default);
+            self.rules.push(Rule { prefix, config });
+        }
+    }
+
+    /// Who wants the messages of a set, and the rule that they fall under.
+    pub(crate) fn wanted_by(&self, set: SetId) -> (&[u32], LaneId) {
+        let ids = self.index.ids(set);
+        let lane = ids
+            .last()
+            .map_or(0, |last| last.saturating_sub(LAST_CLIENT));
+        if lane == 0 {
+            return (ids, LaneId::default());
+        }
+        let clients = ids.partition_point(|id| *id <= LAST_CLIENT);
+        (&ids[..clients], LaneId(lane as u16))
+    }
+
+    /// Whether some queue holds publishers back.
+    pub(crate) fn may_block(&self) -> bool {
+        let mut policies = self.rules.iter().map(|rule| rule.config.policy);
+        policies.any(|policy| policy == QueuePolicy::Block)
+    }
+
+    pub(crate) fn open(&mut self, id: ClientId) {
+        assert!(id.0 <= LAST_CLIENT, "numbers above it are of rules");
         let client = Client {
-            queue: Queue::new(queue),
+            queue: Queue::new(self.rules[0].config),
             subscriptions: HashMap::new(),
             prefix_bytes: 0,
             ready_prefixes: 0,
+            dropped_prefixes: 0,
+            told: 0,
             undone: 0,
             paused: false,
             closing: false,
             taken: 0,
             delivered: 0,
-            dropped: 0,
         };
         self.clients.insert(id, client);
+    }
+
+    /// From now on the clients want nothing, and nothing that they still subscribe to counts. What
+    /// waits for them stays. Returns the prefixes that each held, sorted.
+    pub(crate) fn withdraw(&mut self) -> Vec<(ClientId, Vec<u8>)> {
+        self.withdrawn = true;
+        let mut held = Vec::new();
+        for (id, client) in &mut self.clients {
+            // What the node itself says goes on.
+            let all = client
+                .subscriptions
+                .extract_if(|prefix, _| !prefix.starts_with(RESERVED));
+            held.extend(all.map(|(prefix, _)| (*id, prefix)));
+        }
+        held.sort_unstable();
+        for (id, prefix) in &held {
+            self.index.remove(prefix, id.0);
+        }
+        held
+    }
+
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.withdrawn
     }
 
     /// Forgets a client; what waited for it is dropped. Its prefixes are returned,
@@ -122,6 +200,7 @@ impl Clients {
         &mut self,
         id: ClientId,
         segment: Segment,
+        lane: LaneId,
         stats: &mut Stats,
         now: Time,
     ) -> Asked {
@@ -134,25 +213,30 @@ impl Clients {
             stats.drop(DropReason::SubscriberGone, messages, bytes);
             return Asked::Nothing;
         }
-        let was_empty = client.queue.is_empty();
-        let before = client.queue.bytes();
-        let pushed = client.queue.push(segment, self.queued >= QUEUED_BYTES, now);
-        self.queued = self.queued - before + client.queue.bytes();
+        let config = self.rules[usize::from(lane.0)].config;
+        let circumstances = Circumstances {
+            crowded: self.queued >= QUEUED_BYTES,
+            told: client.wants_dropped(),
+            now,
+        };
+        let queue = &mut client.queue;
+        let (was_empty, before) = (queue.is_empty(), queue.bytes());
+        let pushed = queue.push(segment, lane, config, circumstances);
+        self.queued = self.queued - before + queue.bytes();
+        let asked = if was_empty && !queue.is_empty() {
+            Asked::Wake
+        } else {
+            Asked::Nothing
+        };
         match pushed {
             Pushed::Queued { dropped } => {
-                client.dropped += dropped.messages;
                 stats.drop(DropReason::QueueOldest, dropped.messages, dropped.bytes);
-                if was_empty {
-                    Asked::Wake
-                } else {
-                    Asked::Nothing
-                }
+                asked
             }
             Pushed::Blocked => Asked::Hold,
             Pushed::Refused => {
-                client.dropped += messages;
                 stats.drop(DropReason::QueueFull, messages, bytes);
-                Asked::Nothing
+                asked
             }
             Pushed::Disconnect => {
                 client.closing = true;
@@ -162,18 +246,41 @@ impl Clients {
         }
     }
 
-    /// Takes messages out of a client's queue, to be written to it. The flag says that the queue
-    /// was full and no longer is.
-    pub(crate) fn pop(&mut self, id: ClientId, stats: &mut Stats) -> Option<(Segment, bool)> {
+    /// Takes messages out of a client's queue, to be written to it. Where some were dropped it
+    /// is a message that says so. The lane is one that was full and no longer is.
+    pub(crate) fn pop(
+        &mut self,
+        id: ClientId,
+        stats: &mut Stats,
+    ) -> Option<(Segment, Option<LaneId>)> {
         let client = self.clients.get_mut(&id)?;
-        let was_full = client.queue.is_full();
         let before = client.queue.bytes();
-        let segment = client.queue.pop()?;
+        let popped = loop {
+            match client.queue.pop() {
+                // It has given up to be told since.
+                Some(Popped {
+                    what: Waiting::Gap(messages),
+                    ..
+                }) if !client.wants_dropped() => client.told += messages,
+                popped => break popped,
+            }
+        };
         self.queued = self.queued - before + client.queue.bytes();
+        let Popped { what, lane, freed } = popped?;
+        let segment = match what {
+            Waiting::Messages(segment) => segment,
+            Waiting::Gap(messages) => {
+                stats.matched_messages += 1;
+                client.told += messages;
+                let rule = &self.rules[usize::from(lane.0)];
+                let reason = DropReason::of_policy(rule.config.policy);
+                own::dropped(messages, reason, client.told, &rule.prefix)
+            }
+        };
         client.delivered += u64::from(segment.messages);
         stats.delivered_messages += u64::from(segment.messages);
         stats.delivered_bytes += segment.bytes.len() as u64;
-        Some((segment, was_full && !client.queue.is_full()))
+        Some((segment, freed.then_some(lane)))
     }
 
     /// A record of a client is on its way.
@@ -231,28 +338,54 @@ impl Clients {
         self.queued
     }
 
+    /// Messages that wait for a client, and their bytes.
+    pub(crate) fn waiting(&self, id: ClientId) -> (u64, usize) {
+        let queue = self.clients.get(&id).map(|client| &client.queue);
+        queue.map_or((0, 0), |it| (it.messages(), it.payload_bytes()))
+    }
+
     pub(crate) fn stats(&self, id: ClientId) -> Option<ClientStats> {
         let client = self.clients.get(&id)?;
+        let lanes = client.queue.lanes().iter().map(|lane| {
+            let prefix = self.rules[usize::from(lane.id().0)].prefix.to_vec();
+            LaneStats {
+                prefix,
+                policy: lane.config().policy,
+                limit_bytes: lane.config().bytes,
+                messages: lane.messages(),
+                bytes: lane.bytes(),
+                dropped_messages: lane.dropped().messages,
+                dropped_bytes: lane.dropped().bytes as u64,
+                reason: lane.reason(),
+                dropped_at: lane.dropped_at(),
+                full_since: lane.full_since(),
+            }
+        });
+        let lanes: Vec<LaneStats> = lanes.collect();
         Some(ClientStats {
             subscriptions: client.subscriptions.len(),
             taken_messages: client.taken,
             delivered_messages: client.delivered,
-            dropped_messages: client.dropped,
+            dropped_messages: client.queue.dropped(),
             queue_messages: client.queue.messages(),
             queue_bytes: client.queue.bytes(),
-            policy: client.queue.policy(),
-            full_since: client.queue.full_since(),
+            full_since: lanes.iter().filter_map(|lane| lane.full_since).min(),
             undone_bytes: client.undone,
             paused: client.paused,
+            lanes,
         })
     }
 }
 
 impl Client {
-    /// Whether the client asked to be told of its subscriptions. A prefix of the name will do, as
-    /// with any topic, but not one so short that it was meant for something else.
+    /// Whether the client asked to be told of its subscriptions.
     pub(crate) fn wants_ready(&self) -> bool {
         self.ready_prefixes > 0
+    }
+
+    /// Whether the client asked to be told of messages that its queue had no room for.
+    pub(crate) fn wants_dropped(&self) -> bool {
+        self.dropped_prefixes > 0
     }
 
     /// Notes a subscription. `true` if the client did not hold it.
@@ -263,7 +396,12 @@ impl Client {
             return false;
         }
         self.prefix_bytes += prefix.len();
-        self.ready_prefixes += u32::from(asks_for_ready(prefix));
+        self.ready_prefixes += u32::from(own::asks_for(READY_TOPIC, prefix));
+        if own::asks_for(DROPPED_TOPIC, prefix) {
+            self.dropped_prefixes += 1;
+            // Of what was dropped before it asked there is nothing to tell but the sum.
+            self.told = self.queue.dropped() - self.queue.untold();
+        }
         true
     }
 
@@ -278,11 +416,8 @@ impl Client {
         }
         self.subscriptions.remove(prefix);
         self.prefix_bytes -= prefix.len();
-        self.ready_prefixes -= u32::from(asks_for_ready(prefix));
+        self.ready_prefixes -= u32::from(own::asks_for(READY_TOPIC, prefix));
+        self.dropped_prefixes -= u32::from(own::asks_for(DROPPED_TOPIC, prefix));
         true
     }
-}
-
-fn asks_for_ready(prefix: &[u8]) -> bool {
-    prefix.starts_with(RESERVED) && READY_TOPIC.starts_with(prefix)
 }

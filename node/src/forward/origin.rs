@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::clients::RESERVED;
+use super::own::RESERVED;
 use super::router::{Output, Router};
 use super::topology::desired;
 use super::{ClientId, DropReason, Header, Instance, Time};

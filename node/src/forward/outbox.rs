@@ -180,6 +180,17 @@ impl Outbox {
         partitions
     }
 
+    /// Every record that is not done, with the owner that has or gets it.
+    pub(crate) fn undone(&self) -> impl Iterator<Item = (Instance, &Kept)> {
+        let streams = self.streams.values();
+        streams.flat_map(|stream| stream.undone.iter().map(|kept| (stream.target, kept)))
+    }
+
+    /// Whether everything is done.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.undone().next().is_none()
+    }
+
     /// Streams that wait to move.
     pub(crate) fn moving(&self) -> usize {
         self.streams.values().filter(|stream| stream.moving).count()

@@ -7,13 +7,16 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::clients::Asked;
+use super::lane::LaneId;
 use super::owner::for_each_message;
 use super::prefixes::SetId;
 use super::queue::Segment;
 use super::router::{Output, Router, SELF};
 use super::serving::Slot;
 use super::{ClientId, Header, Instance, Time};
-use crate::config::QueuePolicy;
+
+/// A part of a subscriber's queue.
+type Part = (ClientId, LaneId);
 
 /// Neighbouring messages that the same clients want, not yet in their queues.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub(crate) struct LocalRun {
 #[derive(Debug, Default)]
 pub(crate) struct Withheld {
     upto: u64,
-    clients: BTreeSet<ClientId>,
+    full: BTreeSet<Part>,
 }
 
 impl Router {
@@ -48,7 +51,7 @@ impl Router {
             for range in ranges {
                 self.deliver_range(chunk, range.clone(), &mut full, now);
             }
-            if self.limits.queue.policy == QueuePolicy::Block {
+            if self.clients.may_block() {
                 // Only if the run ends with the record is it known whose ack to hold back.
                 full.extend(self.end_run(chunk, now));
             }
@@ -62,7 +65,7 @@ impl Router {
         &mut self,
         chunk: &Bytes,
         range: Range<usize>,
-        full: &mut Vec<ClientId>,
+        full: &mut Vec<Part>,
         now: Time,
     ) {
         let mut at = range.start;
@@ -102,7 +105,7 @@ impl Router {
     }
 
     /// Puts the current run into the queues of those who want it. Returns whose are full.
-    fn end_run(&mut self, chunk: &Bytes, now: Time) -> Vec<ClientId> {
+    fn end_run(&mut self, chunk: &Bytes, now: Time) -> Vec<Part> {
         let mut full = Vec::new();
         let Some(run) = self.local_run.take() else {
             return full;
@@ -113,7 +116,8 @@ impl Router {
             outputs,
             ..
         } = self;
-        let ids: Vec<u32> = clients.index.ids(run.set).to_vec();
+        let (ids, lane) = clients.wanted_by(run.set);
+        let ids = ids.to_vec();
         if ids.is_empty() {
             return full;
         }
@@ -122,10 +126,10 @@ impl Router {
             messages: run.messages,
         };
         for id in ids.into_iter().map(ClientId) {
-            match clients.push(id, segment.clone(), stats, now) {
+            match clients.push(id, segment.clone(), lane, stats, now) {
                 Asked::Nothing => {}
                 Asked::Wake => outputs.push_back(Output::Client(id)),
-                Asked::Hold => full.push(id),
+                Asked::Hold => full.push((id, lane)),
                 Asked::Close => outputs.push_back(Output::CloseClient(id)),
             }
         }
@@ -147,7 +151,7 @@ impl Router {
         origin: Instance,
         partition: u16,
         last: u64,
-        full: Vec<ClientId>,
+        full: Vec<Part>,
     ) -> bool {
         let key = (from, origin, partition);
         if full.is_empty() && !self.withheld.contains_key(&key) {
@@ -155,7 +159,7 @@ impl Router {
         }
         let withheld = self.withheld.entry(key).or_default();
         withheld.upto = withheld.upto.max(last);
-        withheld.clients.extend(full);
+        withheld.full.extend(full);
         true
     }
 
@@ -172,15 +176,16 @@ impl Router {
         *acked = last.max(*acked);
     }
 
-    /// A subscriber has room again, or has gone: acks that waited for it alone are due.
-    pub(super) fn unblock(&mut self, client: ClientId, now: Time) {
+    /// Parts of subscribers' queues have room again, or have gone: acks that waited for them alone
+    /// are due.
+    pub(super) fn unblock(&mut self, is_free: impl Fn(&Part) -> bool, now: Time) {
         let mut due = Vec::new();
         self.withheld.retain(|key, withheld| {
-            withheld.clients.remove(&client);
-            if withheld.clients.is_empty() {
+            withheld.full.retain(|part| !is_free(part));
+            if withheld.full.is_empty() {
                 due.push((*key, withheld.upto));
             }
-            !withheld.clients.is_empty()
+            !withheld.full.is_empty()
         });
         due.sort_unstable();
         for ((from, origin, partition), upto) in due {

@@ -21,7 +21,7 @@ use super::receiver::{LocalRun, Withheld};
 use super::serving::{Serving, Slot};
 use super::topology::{Ring, Topology};
 use super::{ClientId, ClientStats, DropReason, Instance, PeerStats, Stats, Time};
-use crate::config::QueueConfig;
+use crate::config::{QueueConfig, QueueRule};
 use crate::zmtp::frames::FrameLimits;
 
 /// How often time-outs are looked at; all of them are seconds long.
@@ -123,7 +123,7 @@ impl Router {
             peers: Peers::new(),
             departed: Departed::default(),
             nodes: PrefixIndex::default(),
-            clients: Clients::new(budgets),
+            clients: Clients::new(budgets, limits.queue),
             interest: Interest::default(),
             outbox: Outbox::default(),
             serving: Serving::default(),
@@ -141,6 +141,11 @@ impl Router {
         }
     }
 
+    /// Gives topics queues of their own; to be called once, before anything else.
+    pub fn set_queue_rules(&mut self, rules: &[QueueRule]) {
+        self.clients.set_rules(rules);
+    }
+
     /// What is to be done, oldest first; to be drained after each input.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -153,7 +158,7 @@ impl Router {
 
     /// A client has connected.
     pub fn handle_client_opened(&mut self, client: ClientId) {
-        self.clients.open(client, self.limits.queue);
+        self.clients.open(client);
     }
 
     /// A client has gone. Messages that it sent still arrive.
@@ -162,15 +167,15 @@ impl Router {
             self.release_prefix(&prefix);
         }
         self.interest.forget(client);
-        self.unblock(client, now);
+        self.unblock(|(full, _)| *full == client, now);
         self.settle(now);
     }
 
     /// The next messages to write to a client.
     pub fn take_segment(&mut self, client: ClientId, now: Time) -> Option<Segment> {
         let (segment, freed) = self.clients.pop(client, &mut self.stats)?;
-        if freed {
-            self.unblock(client, now);
+        if let Some(lane) = freed {
+            self.unblock(|part| *part == (client, lane), now);
             self.settle(now);
         }
         Some(segment)

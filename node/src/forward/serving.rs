@@ -119,6 +119,26 @@ impl Serving {
         }
     }
 
+    /// Every record with each node that owes an ack of it.
+    pub(crate) fn unacked_by_all(&self) -> impl Iterator<Item = (Slot, &Pending)> {
+        let origins = self.origins.values();
+        let streams = origins.flat_map(|origin| origin.streams.values());
+        streams.flat_map(|served| {
+            let owed = served.owed.iter().enumerate();
+            owed.flat_map(|(index, owed)| {
+                let unacked = served.unacked_at(index);
+                unacked.map(|pending| (owed.slot, pending))
+            })
+        })
+    }
+
+    /// Whether nobody owes an ack.
+    pub(crate) fn is_empty(&self) -> bool {
+        let origins = self.origins.values();
+        let mut streams = origins.flat_map(|origin| origin.streams.values());
+        streams.all(|served| served.pending.is_empty())
+    }
+
     /// Bytes of records that wait for acks.
     pub(crate) fn pending_bytes(&self) -> usize {
         let streams = self

@@ -34,6 +34,19 @@ impl DropReason {
         ("interest_unknown", Self::InterestUnknown),
         ("reserved", Self::Reserved),
     ];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
+
+    /// Why a queue with this policy drops what it drops.
+    pub(crate) fn of_policy(policy: QueuePolicy) -> Self {
+        match policy {
+            QueuePolicy::DropOldest => Self::QueueOldest,
+            _ => Self::QueueFull,
+        }
+    }
 }
 
 /// Counters of a node since its start, and sizes of what it holds now.
@@ -95,14 +108,40 @@ pub struct ClientStats {
     pub queue_messages: u64,
     /// Bytes that wait for it.
     pub queue_bytes: usize,
-    /// What happens when its queue is full.
-    pub policy: QueuePolicy,
-    /// Since when its queue has been full.
+    /// Since when its queue has been full, under one rule at least.
     pub full_since: Option<Time>,
     /// Bytes taken from it and not yet done.
     pub undone_bytes: usize,
     /// Whether it must not be read from now.
     pub paused: bool,
+    /// The parts of its queue: first that of topics without a rule, then those of rules, in the
+    /// order in which they were first used.
+    pub lanes: Vec<LaneStats>,
+}
+
+/// The part of a subscriber's queue that belongs to one rule.
+#[derive(Clone, Debug)]
+pub struct LaneStats {
+    /// Prefix of the rule; empty for topics without one.
+    pub prefix: Vec<u8>,
+    /// What happens when it is full.
+    pub policy: QueuePolicy,
+    /// When it is full, in bytes.
+    pub limit_bytes: usize,
+    /// Messages that wait.
+    pub messages: u64,
+    /// Their bytes, and what they cost beside.
+    pub bytes: usize,
+    /// Messages dropped for want of room.
+    pub dropped_messages: u64,
+    /// Bytes of those.
+    pub dropped_bytes: u64,
+    /// Under which reason they are counted.
+    pub reason: DropReason,
+    /// When it last dropped something.
+    pub dropped_at: Option<Time>,
+    /// Since when it has been full.
+    pub full_since: Option<Time>,
 }
 
 /// One peer.

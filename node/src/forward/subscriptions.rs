@@ -1,14 +1,12 @@
 //! Clients subscribe and unsubscribe; the other nodes hear of it; the clients hear when all have.
 
-use bytes::Bytes;
-
-use super::clients::{Asked, READY_TOPIC, RESERVED};
+use super::clients::Asked;
 use super::interest::{Change, MAX_PREFIX_BYTES};
+use super::lane::LaneId;
+use super::own::{self, RESERVED};
 use super::peers::Message;
-use super::queue::Segment;
 use super::router::{Output, Router, SELF};
 use super::{ClientId, Time};
-use crate::zmtp::frames;
 
 /// Bytes of prefixes that one client, and all clients of a node together, may subscribe to: every
 /// other node keeps them too.
@@ -46,6 +44,12 @@ impl Router {
         if full && !state.subscriptions.contains_key(prefix) {
             return Err(SubscribeError::TooMany);
         }
+        if self.clients.is_withdrawn() && !prefix.starts_with(RESERVED) {
+            return Ok(());
+        }
+        let Some(state) = self.clients.get_mut(client) else {
+            return Ok(());
+        };
         let wanted_ready = state.wants_ready();
         if !state.subscribe(prefix) {
             return Ok(());
@@ -76,6 +80,22 @@ impl Router {
         self.clients.index.remove(prefix, client.0);
         self.interest.forget_prefix(client, prefix);
         self.release_prefix(prefix);
+    }
+
+    /// The node is about to go: from now on its clients want nothing more. The other nodes hear of
+    /// it, and what waits for the clients stays.
+    pub fn handle_withdrawal(&mut self) {
+        for (client, prefix) in self.clients.withdraw() {
+            self.interest.forget_prefix(client, &prefix);
+            self.release_prefix(&prefix);
+        }
+    }
+
+    /// Whether every node with a link to it has taken in what this node's clients want now.
+    pub fn is_interest_known(&self) -> bool {
+        let version = self.interest.version();
+        let mut linked = self.peers.iter().filter(|peer| peer.is_here() && peer.up);
+        linked.all(|peer| peer.acked_interest >= Some(version))
     }
 
     /// One connection less holds a prefix.
@@ -154,16 +174,12 @@ impl Router {
     }
 
     fn tell_ready(&mut self, client: ClientId, prefix: &[u8], now: Time) {
-        let mut bytes = Vec::new();
-        frames::put_header(&mut bytes, true, READY_TOPIC.len());
-        bytes.extend_from_slice(READY_TOPIC);
-        frames::put_header(&mut bytes, false, prefix.len());
-        bytes.extend_from_slice(prefix);
-        let segment = Segment {
-            bytes: Bytes::from(bytes),
-            messages: 1,
-        };
-        match self.clients.push(client, segment, &mut self.stats, now) {
+        let segment = own::ready(prefix);
+        let lane = LaneId::default();
+        match self
+            .clients
+            .push(client, segment, lane, &mut self.stats, now)
+        {
             // Word of a subscription holds no publisher back.
             Asked::Nothing | Asked::Hold => {}
             Asked::Wake => self.outputs.push_back(Output::Client(client)),

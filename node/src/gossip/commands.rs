@@ -49,6 +49,14 @@ struct Marks {
     lag_ms: AtomicU64,
     ready: AtomicBool,
     leaving: AtomicBool,
+    handed_on: AtomicBool,
+}
+
+/// What was asked for since the last look.
+pub(super) struct Asked {
+    pub(super) ready: bool,
+    pub(super) leaving: bool,
+    pub(super) handed_on: bool,
 }
 
 /// The way to the gossip thread. Never blocks.
@@ -88,6 +96,12 @@ impl GossipCommands {
     /// This node wants to hand its partitions over.
     pub(crate) fn set_leaving(&self) {
         self.marks.leaving.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// This node has handed on all that it had.
+    pub(crate) fn set_handed_on(&self) {
+        self.marks.handed_on.store(true, Ordering::Release);
         self.waker.wake();
     }
 
@@ -157,10 +171,13 @@ impl GossipCommands {
         Duration::from_millis(self.marks.lag_ms.load(Ordering::Relaxed).max(overdue))
     }
 
-    /// Whether readiness, and whether leaving, was asked for since the last call.
-    pub(super) fn asked(&self) -> (bool, bool) {
+    pub(super) fn asked(&self) -> Asked {
         let take = |mark: &AtomicBool| mark.swap(false, Ordering::AcqRel);
-        (take(&self.marks.ready), take(&self.marks.leaving))
+        Asked {
+            ready: take(&self.marks.ready),
+            leaving: take(&self.marks.leaving),
+            handed_on: take(&self.marks.handed_on),
+        }
     }
 }
 

@@ -135,10 +135,14 @@ impl Driver {
         self.commands.heard();
         self.machine.set_lag(self.commands.latest_lag());
         let now = self.now();
-        match self.commands.asked() {
-            (_, true) => self.machine.set_leaving(now),
-            (true, false) => self.machine.set_ready(now),
-            (false, false) => {}
+        let asked = self.commands.asked();
+        if asked.leaving {
+            self.machine.set_leaving(now);
+        } else if asked.ready {
+            self.machine.set_ready(now);
+        }
+        if asked.handed_on {
+            self.machine.set_handed_on(now);
         }
         while let Ok(command) = self.ears.received.try_recv() {
             self.take_command(command);

@@ -3,9 +3,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::ops::ControlFlow;
 
 use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
 use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 
@@ -251,6 +253,12 @@ impl Pipe {
     /// Bytes written since the connection was opened.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Ends this side: the peer finds the end of the connection behind what was written.
+    pub(crate) fn end(&self) {
+        // A connection that is broken already is found out by reading.
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
     }
 
     /// Whether a write has room for more slices.

@@ -1,0 +1,288 @@
+//! How a node goes: it hands on what it has, to the other nodes and to its own clients, and says
+//! how that went.
+//!
+//! Nodes that go at the same time must not wait for each other for ever, and must not go before
+//! they have each other's messages. So each says when it has handed everything on, stays to take
+//! what the others have, and goes when all that are leaving have said so.
+
+mod account;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use zmesh_gossip::NodeId;
+
+use self::account::{Standing, complaint, name_the_slow, tell};
+use crate::data::Asker;
+use crate::forward::{DropReason, Time};
+use crate::gossip::GossipCommands;
+use crate::hub::Hub;
+use crate::report;
+use crate::view::View;
+
+/// It is looked so often whether a step is through.
+const POLL: Duration = Duration::from_millis(10);
+
+/// The log tells so often what a drain waits for.
+const TELL: Duration = Duration::from_secs(5);
+
+/// A node that does not take in that this one's clients want nothing more is not waited for
+/// longer: it would only count as dropped what nobody wants.
+const WITHDRAWAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A client that has got everything and does not close is not waited for longer: what it has yet
+/// to read is with the operating system, which goes on without this process.
+const CLOSE_PATIENCE: Time = Duration::from_secs(2);
+
+/// Asks a node to stop.
+#[derive(Clone, Debug)]
+pub struct StopHandle {
+    sender: mpsc::Sender<()>,
+}
+
+impl StopHandle {
+    /// A handle, and what hears it.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<()>) {
+        let (sender, receiver) = mpsc::channel(1);
+        (Self { sender }, receiver)
+    }
+
+    /// The node hands on what it has, says goodbye to the others and ends. More than one call does
+    /// nothing more.
+    pub fn stop(&self) {
+        // Full or closed: it stops already.
+        let _ = self.sender.try_send(());
+    }
+}
+
+/// What a node waits for on its way out, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    View,
+    HandOn,
+    Others,
+    Withdrawal,
+    Flush,
+}
+
+impl Step {
+    fn waits_for(self) -> &'static str {
+        match self {
+            Self::View => "the view without this node",
+            Self::HandOn => "other nodes to take what this node has",
+            Self::Others => "messages of other nodes that are leaving",
+            Self::Withdrawal => "other nodes to hear that its clients go",
+            Self::Flush => "its subscribers to read what waits for them",
+        }
+    }
+}
+
+/// How far a drain is.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    /// When it began, and what was dropped before.
+    begun: Option<(Instant, [u64; DropReason::ALL.len()])>,
+    step: Option<Step>,
+    /// How it ended.
+    outcome: Option<Arc<report::Drain>>,
+    /// Nothing more is to be told.
+    over: bool,
+}
+
+/// See the module.
+pub(crate) struct Drain {
+    name: String,
+    me: NodeId,
+    timeout: Duration,
+    stop: StopHandle,
+    data: Asker,
+    view: watch::Receiver<Arc<View>>,
+    progress: watch::Sender<Progress>,
+}
+
+/// What the data thread sees at one moment.
+struct Look {
+    publishers: usize,
+    /// Every client has gone, or has been sent everything and had the time to close.
+    sent_away: bool,
+    owes_nothing: bool,
+    is_interest_known: bool,
+}
+
+impl Look {
+    fn at(hub: &Hub) -> Self {
+        let now = hub.now();
+        let clients = hub.clients.borrow();
+        let sent_away = |at: Option<Time>| at.is_some_and(|at| now - at >= CLOSE_PATIENCE);
+        Self {
+            publishers: clients.values().filter(|it| it.is_publisher).count(),
+            sent_away: clients.values().all(|it| sent_away(it.handle.parted.get())),
+            owes_nothing: hub.look(|router| router.owes_nothing()),
+            is_interest_known: hub.look(|router| router.is_interest_known()),
+        }
+    }
+}
+
+impl Drain {
+    pub(crate) fn new(
+        (name, me): (String, NodeId),
+        timeout: Duration,
+        stop: StopHandle,
+        data: Asker,
+        view: watch::Receiver<Arc<View>>,
+    ) -> Self {
+        Self {
+            name,
+            me,
+            timeout,
+            stop,
+            data,
+            view,
+            progress: watch::Sender::default(),
+        }
+    }
+
+    /// Asks the node to go.
+    pub(crate) fn begin(&self) {
+        self.stop.stop();
+    }
+
+    /// The node has ended, whether it was asked to go or not: whoever waits for it waits no longer.
+    pub(crate) fn end(&self) {
+        self.progress.send_modify(|progress| progress.over = true);
+    }
+
+    /// Waits for [`Drain::end`].
+    pub(crate) async fn ended(&self) {
+        let mut progress = self.progress.subscribe();
+        // It cannot fail: the sender is this value's own.
+        let _ = progress.wait_for(|progress| progress.over).await;
+    }
+
+    /// Hands on what the node has; an error if the time is over before, with what was left.
+    pub(crate) async fn run(&self, gossip: &GossipCommands) -> Result<(), String> {
+        let dropped = self
+            .data
+            .ask(|hub| {
+                hub.leave();
+                hub.look(|router| router.stats()).dropped
+            })
+            .await;
+        let begun = Some((Instant::now(), dropped.unwrap_or_default()));
+        self.progress.send_modify(|progress| progress.begun = begun);
+        tracing::info!(
+            timeout_seconds = self.timeout.as_secs_f64(),
+            "draining: clients are sent away, what is here is handed on"
+        );
+        gossip.set_leaving();
+        let in_time = tokio::time::timeout(self.timeout, self.take_steps(gossip)).await;
+        let Some(mut report) = self.look("leaving").await else {
+            return Ok(());
+        };
+        let left = [report.undone, report.unacked, report.queued];
+        let drained = in_time.is_ok() || left == [report::Amount::default(); 3];
+        report.state = if drained { "drained" } else { "cut_short" }.into();
+        report.waits_for.clear();
+        tell(&report);
+        let result = if drained {
+            Ok(())
+        } else {
+            Err(complaint(&report))
+        };
+        let outcome = Some(Arc::new(report));
+        self.progress
+            .send_modify(|progress| progress.outcome = outcome);
+        result
+    }
+
+    async fn take_steps(&self, gossip: &GossipCommands) {
+        self.wait(Step::View, |_| !self.is_in_the_way()).await;
+        let handed_on = |look: &Look| look.publishers == 0 && look.owes_nothing;
+        self.wait(Step::HandOn, handed_on).await;
+        gossip.set_handed_on();
+        self.wait(Step::Others, |_| self.others_have_handed_on())
+            .await;
+        self.data.ask(Hub::withdraw).await;
+        let heard = self.wait(Step::Withdrawal, |look| look.is_interest_known);
+        if tokio::time::timeout(WITHDRAWAL_PATIENCE, heard)
+            .await
+            .is_err()
+        {
+            tracing::debug!("some nodes have not heard that this node's clients go");
+        }
+        let flushed = |look: &Look| look.sent_away && look.owes_nothing;
+        self.wait(Step::Flush, flushed).await;
+    }
+
+    /// Waits until the step is through, or there is nobody left to be asked.
+    async fn wait(&self, step: Step, is_through: impl Fn(&Look) -> bool) {
+        self.progress
+            .send_modify(|progress| progress.step = Some(step));
+        let mut told = Instant::now();
+        while let Some(look) = self.data.ask(|hub| Look::at(hub)).await {
+            if is_through(&look) {
+                return;
+            }
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                self.tell_progress().await;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Whether others may still count on this node for partitions.
+    fn is_in_the_way(&self) -> bool {
+        let view = self.view.borrow();
+        let members = view.membership.members.iter().map(|known| &known.member);
+        let mut others = members.filter(|member| member.id != self.me && member.is_live());
+        view.membership.view.contains(&self.me) && others.next().is_some()
+    }
+
+    fn others_have_handed_on(&self) -> bool {
+        let view = self.view.borrow();
+        let members = view.membership.members.iter().map(|known| &known.member);
+        let mut leaving = members.filter(|it| it.id != self.me && it.is_live() && it.leaving);
+        leaving.all(|member| member.has_handed_on())
+    }
+
+    async fn tell_progress(&self) {
+        let Some(report) = self.look("leaving").await else {
+            return;
+        };
+        tracing::info!(
+            waits_for = report.waits_for,
+            undone_messages = report.undone.messages,
+            unacked_messages = report.unacked.messages,
+            queued_messages = report.queued.messages,
+            "still draining"
+        );
+        name_the_slow(&report, false);
+    }
+
+    /// How far it is: what the drain ended with, or how it stands. `None` if the data thread has
+    /// ended.
+    pub(crate) async fn report(&self, phase: &str) -> Option<report::Drain> {
+        let outcome = self.progress.borrow().outcome.clone();
+        match outcome {
+            Some(outcome) => Some(report::Drain::clone(&outcome)),
+            None => self.look(phase).await,
+        }
+    }
+
+    async fn look(&self, phase: &str) -> Option<report::Drain> {
+        let standing = self.data.ask(Standing::of).await?;
+        let progress = self.progress.borrow().clone();
+        let (since, before) = progress.begun.unzip();
+        let view = Arc::clone(&self.view.borrow());
+        Some(report::Drain {
+            node: self.name.clone(),
+            state: phase.into(),
+            waits_for: progress.step.map_or("", Step::waits_for).into(),
+            seconds: since.map_or(0.0, |since| since.elapsed().as_secs_f64()),
+            timeout_seconds: self.timeout.as_secs_f64(),
+            ..standing.report(before, &view)
+        })
+    }
+}
