@@ -74,6 +74,11 @@ impl Address {
         Ok(self.connect(timeout)?.peer_addr()?)
     }
 
+    /// Whether anybody listens there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.try_connect().is_ok()
+    }
+
     /// What to tell a person who asked for a node that is not there.
     pub(crate) fn nobody_there(&self, reason: &dyn fmt::Display) -> anyhow::Error {
         anyhow::anyhow!(

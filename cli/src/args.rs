@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::address::Address;
-use crate::command::{ask, bench, completions, dev, node, publish, subscribe};
+use crate::command::{ask, bench, completions, dev, drain, node, publish, subscribe};
 use crate::settings::units;
 
 /// Zmesh: a message mesh for ZeroMQ programs, without a broker.
@@ -45,6 +45,8 @@ pub(crate) enum Verb {
     Status(ask::AskArgs),
     /// The clients of one node
     Connections(ask::AskArgs),
+    /// Let one node hand on what it has, and end it
+    Drain(drain::DrainArgs),
     /// Measure throughput and latency
     Bench(bench::BenchArgs),
     /// Print the completions of a shell

@@ -4,6 +4,7 @@ pub(crate) mod ask;
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod dev;
+pub(crate) mod drain;
 pub(crate) mod node;
 pub(crate) mod publish;
 pub(crate) mod subscribe;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Verb::Owner(args) => ask::owner::run(&args),
         Verb::Status(args) => ask::status::run(&args),
         Verb::Connections(args) => ask::connections::run(&args),
+        Verb::Drain(args) => drain::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }

@@ -11,6 +11,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// A node with its most connections answers with less.
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
 
+/// What came back.
+type Called = std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
 /// What a node said.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -22,6 +25,23 @@ pub(crate) enum Answer {
 
 /// Asks a node for `/api/v1/…`.
 pub(crate) fn get(node: &Address, path: &str, query: &[(&str, &str)]) -> Result<Answer> {
+    let request = agent()
+        .get(url(node, path))
+        .query_pairs(query.iter().copied());
+    // What was asked about does not exist; without a question it is the path that does not.
+    answer(node, request.call(), !query.is_empty())
+}
+
+/// Tells a node to do something.
+pub(crate) fn post(node: &Address, path: &str) -> Result<Answer> {
+    answer(node, agent().post(url(node, path)).send_empty(), false)
+}
+
+fn url(node: &Address, path: &str) -> String {
+    format!("http://{node}/api/v1/{path}")
+}
+
+fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_global(Some(ANSWER_TIMEOUT))
@@ -30,10 +50,11 @@ pub(crate) fn get(node: &Address, path: &str, query: &[(&str, &str)]) -> Result<
         // A proxy for the web would be asked for the loopback of its own machine.
         .proxy(None)
         .build();
-    let request = ureq::Agent::from(config)
-        .get(format!("http://{node}/api/v1/{path}"))
-        .query_pairs(query.iter().copied());
-    let mut response = request.call().map_err(|error| match error {
+    config.into()
+}
+
+fn answer(node: &Address, called: Called, may_be_missing: bool) -> Result<Answer> {
+    let mut response = called.map_err(|error| match error {
         ureq::Error::Io(error) => node.nobody_there(&error),
         error => node.nobody_there(&error),
     })?;
@@ -47,8 +68,7 @@ pub(crate) fn get(node: &Address, path: &str, query: &[(&str, &str)]) -> Result<
     match status.as_u16() {
         200 => Ok(Answer::Yes(body)),
         503 => Ok(Answer::No(first_line(&body))),
-        // What was asked about does not exist; without a question it is the path that does not.
-        404 if !query.is_empty() => Ok(Answer::No(first_line(&body))),
+        404 if may_be_missing => Ok(Answer::No(first_line(&body))),
         _ => bail!(
             "{node} answers with HTTP status {status}: is it a zmesh node of the same version?"
         ),

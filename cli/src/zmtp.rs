@@ -75,13 +75,24 @@ impl Publisher {
     }
 
     /// Sends the rest and waits until the other side has read it all: it closes the connection
-    /// when it comes to the end of what we sent.
+    /// when it comes to the end of what we sent. If it has ended its own side before, because it
+    /// leaves, that says nothing of what was sent since.
     pub(crate) fn finish(mut self, timeout: Duration) -> io::Result<()> {
         self.out.flush()?;
         let stream = self.out.get_mut();
+        let mut ignored = [0; 4096];
+        stream.set_nonblocking(true)?;
+        loop {
+            match stream.read(&mut ignored) {
+                Ok(0) => return Err(io::Error::other("it leaves and takes no more")),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        stream.set_nonblocking(false)?;
         stream.shutdown(Shutdown::Write)?;
         let deadline = Instant::now() + timeout;
-        let mut ignored = [0; 4096];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -20,8 +20,8 @@ use child::{Child, Event, Ready};
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two looks at what the nodes say.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long the nodes may take to end before they are killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the nodes may take to end before they are killed: longer than their drain.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Ports from one node to the next; each uses three.
 const PORT_STEP: u16 = 10;
 

@@ -16,6 +16,8 @@ use crate::output::{Output, printable_bytes};
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 /// On this topic a node tells its own clients which of their subscriptions every node knows.
 const READY_TOPIC: &[u8] = b"$zmesh.ready";
+/// On this topic it tells them, in their place, of messages that their queue had no room for.
+const DROPPED_TOPIC: &[u8] = b"$zmesh.dropped";
 /// Messages printed before the output is handed over although more wait.
 const BATCH: usize = 1000;
 
@@ -65,7 +67,7 @@ pub(crate) fn run(args: &SubArgs) -> Result<Outcome> {
                 Err(zmq::Error::EAGAIN) => return Ok(Outcome::Negative),
                 Err(error) => return Err(error).context("cannot receive"),
             };
-            if readiness.takes(&frames) {
+            if readiness.takes(&frames) || tells_of_drops(args, &frames) {
                 continue;
             }
             output.line(&form(&frames)?)?;
@@ -95,6 +97,7 @@ fn subscribe(args: &SubArgs) -> Result<zmq::Socket> {
         socket.set_subscribe(prefix.as_bytes())?;
     }
     socket.set_subscribe(READY_TOPIC)?;
+    socket.set_subscribe(DROPPED_TOPIC)?;
     let endpoint = format!("tcp://{reached}");
     socket
         .connect(&endpoint)
@@ -107,6 +110,24 @@ fn prefixes(args: &SubArgs) -> BTreeSet<&str> {
         true => BTreeSet::from([""]),
         false => args.prefix.iter().map(String::as_str).collect(),
     }
+}
+
+/// Whether a message is the node's own, about messages that it dropped here, and was not asked for:
+/// then it is told on stderr.
+fn tells_of_drops(args: &SubArgs, frames: &[Vec<u8>]) -> bool {
+    let asked = args
+        .prefix
+        .iter()
+        .any(|prefix| prefix.starts_with("$zmesh."));
+    let [topic, count, reason, total, ..] = frames else {
+        return false;
+    };
+    if topic != DROPPED_TOPIC || asked {
+        return false;
+    }
+    let [count, reason, total] = [count, reason, total].map(|frame| printable_bytes(frame));
+    eprintln!("{count} messages are missing here ({reason}), {total} in all: read faster");
+    true
 }
 
 /// Tells a person when every node knows the subscriptions; again after the node was away.

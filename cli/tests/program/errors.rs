@@ -65,6 +65,7 @@ fn without_a_node_every_verb_says_how_to_start_one() {
         &["owner", "T"],
         &["status"],
         &["connections", "--json"],
+        &["drain"],
         &["pub", "T", "payload", "--timeout", "0s"],
         &["sub", "T", "--timeout", "1ms"],
         &["bench", "--count", "1", "--timeout", "0s"],

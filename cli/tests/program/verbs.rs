@@ -173,6 +173,38 @@ fn that_every_node_knows_a_subscription_is_told_but_is_no_message() {
 }
 
 #[test]
+fn what_the_node_dropped_is_told_where_it_is_missing_but_is_no_message() {
+    let (socket, address) = bound(zmq::XPUB);
+    let arguments = ["sub", "--node", &address, "T", "--count", "2"];
+    let program = Program::start(&arguments);
+    subscription(&socket, "T");
+    let told = ["$zmesh.dropped", "12", "queue_full", "15", ""];
+    for frames in [&["T", "1"][..], &told, &["T", "14"]] {
+        socket.send_multipart(frames, 0).expect("sent");
+    }
+    let run = program.run();
+    assert_eq!(run.stdout, "T\t1\nT\t14\n");
+    assert_eq!(
+        run.stderr,
+        "12 messages are missing here (queue_full), 15 in all: read faster\n"
+    );
+}
+
+#[test]
+fn a_drain_is_told_as_the_node_told_it() {
+    let body = r#"{"node": "n1", "state": "drained", "waits_for": "", "seconds": 1.0,
+        "timeout_seconds": 30.0, "dropped_messages": {}, "undone": {"messages": 0, "bytes": 0},
+        "unacked": {"messages": 0, "bytes": 0}, "queued": {"messages": 0, "bytes": 0},
+        "nodes": [], "clients": []}"#;
+    let (address, server) = http_answer("200 OK", body);
+    let run = run(&["drain", "--node", &address]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.stdout, "n1 drained in 1.0 s: 0 messages dropped\n");
+    let request = server.join().expect("the server answered");
+    assert_eq!(request, "POST /api/v1/drain HTTP/1.1");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let (socket, address) = bound(zmq::XPUB);
     let mut program = Program::start(&["sub", "--node", &address]);

@@ -1,6 +1,6 @@
 //! Everything about a run that the seed decides before it begins.
 
-use zmesh_node::config::{QueueConfig, QueuePolicy};
+use zmesh_node::config::{QueueConfig, QueuePolicy, QueueRule};
 use zmesh_node::forward::Limits;
 use zmesh_node::zmtp::frames::FrameLimits;
 
@@ -40,6 +40,7 @@ pub(crate) struct Plan {
     /// Longest time that passes in a step.
     pub(crate) step_ms: u64,
     pub(crate) queue: QueueConfig,
+    pub(crate) rules: Vec<QueueRule>,
     pub(crate) connection_budget: usize,
     pub(crate) node_budget: usize,
     /// News of membership takes so long at most.
@@ -85,7 +86,7 @@ impl Plan {
         let policies = QueuePolicy::ALL.map(|(_, policy)| policy);
         let policy = dice.pick(&policies).expect("there are policies");
         let small = dice.chance(0.35);
-        Self {
+        let plan = Self {
             seed,
             nodes: dice.between(2, 4) as usize,
             steps: dice.between(100, 500) as usize,
@@ -112,7 +113,14 @@ impl Plan {
             joins,
             leaves,
             planted: None,
-        }
+            rules: Vec::new(),
+        };
+        let rules = if dice.chance(0.4) {
+            rules(dice)
+        } else {
+            Vec::new()
+        };
+        Self { rules, ..plan }
     }
 
     /// No faults, no churn, room for everything: what is lost or doubled here was planted.
@@ -140,6 +148,7 @@ impl Plan {
             false_deaths: 0.0,
             joins: 0.0,
             leaves: 0.0,
+            rules: Vec::new(),
             ..Self::of_seed(seed)
         }
     }
@@ -165,4 +174,20 @@ impl Plan {
             queue: self.queue,
         }
     }
+}
+
+/// Rules for some of the topics, each with a policy and a size of its own.
+fn rules(dice: &mut Dice) -> Vec<QueueRule> {
+    let policies = QueuePolicy::ALL.map(|(_, policy)| policy);
+    let mut rules = Vec::new();
+    for prefix in ["a", "a 1", "b."] {
+        if dice.chance(0.6) {
+            rules.push(QueueRule {
+                prefix: prefix.into(),
+                policy: dice.pick(&policies).expect("there are policies"),
+                bytes: dice.chance(0.5).then_some(400),
+            });
+        }
+    }
+    rules
 }

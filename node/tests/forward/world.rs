@@ -121,7 +121,8 @@ impl World {
             generation: *generation,
             standing: Standing::Joining,
         };
-        let router = Router::new(record.instance(), self.plan.limits(), self.now);
+        let mut router = Router::new(record.instance(), self.plan.limits(), self.now);
+        router.set_queue_rules(&self.plan.rules);
         let process = Process {
             record,
             router,

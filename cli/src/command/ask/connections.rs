@@ -46,26 +46,43 @@ fn table(report: &Connections) -> String {
     table.to_string()
 }
 
-/// What is worth knowing about a connection that does not keep up.
+/// What is worth knowing about a connection that does not keep up, or did not lately.
 fn note(connection: &Connection) -> String {
-    match (connection.full_for_seconds, connection.paused) {
-        (Some(seconds), _) => {
-            format!("full for {} ({})", age(seconds), connection.queue_policy)
-        }
-        (None, true) => "held back".into(),
-        (None, false) => String::new(),
-    }
+    let full = connection.queue.iter().filter_map(|part| {
+        let rule = match part.prefix.as_str() {
+            "" => String::new(),
+            prefix => format!(" for {prefix}"),
+        };
+        let since = age(part.full_for_seconds?);
+        Some(format!("full for {since} ({}{rule})", part.policy))
+    });
+    let dropped = connection.dropped_before_seconds;
+    let dropped = dropped.map(|seconds| format!("last drop {} ago", age(seconds)));
+    let held = connection.paused.then(|| "held back".to_string());
+    let notes: Vec<String> = full.chain(dropped).chain(held).collect();
+    notes.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zmesh_node::report::QueuePart;
 
     #[test]
     fn a_client_that_does_not_keep_up_is_pointed_out() {
+        let part = |prefix: &str, policy: &str, full_for_seconds| QueuePart {
+            prefix: prefix.into(),
+            policy: policy.into(),
+            full_for_seconds,
+            ..QueuePart::default()
+        };
         let slow = Connection {
-            full_for_seconds: Some(65.0),
-            queue_policy: "drop-newest".into(),
+            queue: vec![
+                part("", "drop-newest", Some(65.0)),
+                part("STOCK.", "drop-oldest", Some(3.0)),
+                part("FX", "block", None),
+            ],
+            dropped_before_seconds: Some(2.0),
             ..Connection::default()
         };
         let held = Connection {
@@ -75,7 +92,9 @@ mod tests {
         let shown = table(&Connections {
             connections: vec![slow, held],
         });
-        assert!(shown.contains("full for 1m 5s (drop-newest)"), "{shown}");
+        let note = "full for 1m 5s (drop-newest), full for 3s (drop-oldest for STOCK.), \
+                    last drop 2s ago";
+        assert!(shown.contains(note), "{shown}");
         assert!(shown.contains("held back"), "{shown}");
         assert_eq!(table(&Connections::default()), "no clients are connected");
     }

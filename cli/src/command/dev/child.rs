@@ -10,6 +10,8 @@ use crate::output;
 
 /// Colours of the names, in turn.
 const COLOURS: [&str; 6] = ["36", "33", "35", "32", "34", "31"];
+/// A mesh to try things out with ends soon, also with a client that does not read.
+const DRAIN_TIMEOUT: &str = "5s";
 /// A longer line of a log is passed on in pieces.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 /// Variables that would make two nodes alike.
@@ -97,7 +99,7 @@ impl Child {
             "--port",
             &port_text,
         ]);
-        command.args(["--log", log]);
+        command.args(["--log", log, "--drain-timeout", DRAIN_TIMEOUT]);
         if let Some(seed) = seed {
             command.args(["--seed", seed]);
         }
