@@ -35,6 +35,9 @@ const WITHDRAWAL_PATIENCE: Duration = Duration::from_secs(2);
 /// to read is with the operating system, which goes on without this process.
 const CLOSE_PATIENCE: Time = Duration::from_secs(2);
 
+/// Who follows a drain asks again within this time.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Asks a node to stop.
 #[derive(Clone, Debug)]
 pub struct StopHandle {
@@ -88,6 +91,11 @@ struct Progress {
     outcome: Option<Arc<report::Drain>>,
     /// Nothing more is to be told.
     over: bool,
+    /// Questions that are held back until there is an outcome.
+    held: usize,
+    /// When somebody was last told how far it is, and whether somebody was told the outcome.
+    told_at: Option<Instant>,
+    told_outcome: bool,
 }
 
 /// See the module.
@@ -148,16 +156,52 @@ impl Drain {
         self.stop.stop();
     }
 
-    /// The node has ended, whether it was asked to go or not: whoever waits for it waits no longer.
-    pub(crate) fn end(&self) {
+    /// The node ends, whether it was asked to go or not: there is nothing more to wait for. Whoever
+    /// follows the drain and was told just now that it goes on asks once more.
+    pub(crate) async fn end(&self) {
+        let followed = |progress: &Progress| {
+            let told_at = progress.told_at;
+            progress.held == 0 && told_at.is_some_and(|at| at.elapsed() < ASK_AGAIN)
+        };
+        let mut progress = self.progress.subscribe();
+        if followed(&progress.borrow()) {
+            let told = progress.wait_for(|progress| progress.told_outcome);
+            // Who has not come back by then does not.
+            let _ = tokio::time::timeout(ASK_AGAIN, told).await;
+        }
         self.progress.send_modify(|progress| progress.over = true);
     }
 
     /// Waits for [`Drain::end`].
     pub(crate) async fn ended(&self) {
+        self.until(|progress| progress.over).await;
+    }
+
+    async fn until(&self, holds: impl FnMut(&Progress) -> bool) {
         let mut progress = self.progress.subscribe();
         // It cannot fail: the sender is this value's own.
-        let _ = progress.wait_for(|progress| progress.over).await;
+        let _ = progress.wait_for(holds).await;
+    }
+
+    /// How far it is, held back for so long if there is no outcome yet. `None` if the data thread
+    /// has ended.
+    pub(crate) async fn follow(
+        &self,
+        phase: impl Fn() -> &'static str,
+        wait: Duration,
+    ) -> Option<report::Drain> {
+        let held = Held::count(&self.progress);
+        let outcome = self.until(|progress| progress.outcome.is_some() || progress.over);
+        let _ = tokio::time::timeout(wait, outcome).await;
+        drop(held);
+        let outcome = self.progress.borrow().outcome.clone();
+        let told = |told: fn(&mut Progress)| self.progress.send_modify(told);
+        if let Some(outcome) = outcome {
+            told(|progress| progress.told_outcome = true);
+            return Some(report::Drain::clone(&outcome));
+        }
+        told(|progress| progress.told_at = Some(Instant::now()));
+        self.look(phase()).await
     }
 
     /// Hands on what the node has; an error if the time is over before, with what was left.
@@ -261,16 +305,6 @@ impl Drain {
         name_the_slow(&report, false);
     }
 
-    /// How far it is: what the drain ended with, or how it stands. `None` if the data thread has
-    /// ended.
-    pub(crate) async fn report(&self, phase: &str) -> Option<report::Drain> {
-        let outcome = self.progress.borrow().outcome.clone();
-        match outcome {
-            Some(outcome) => Some(report::Drain::clone(&outcome)),
-            None => self.look(phase).await,
-        }
-    }
-
     async fn look(&self, phase: &str) -> Option<report::Drain> {
         let standing = self.data.ask(Standing::of).await?;
         let progress = self.progress.borrow().clone();
@@ -284,5 +318,21 @@ impl Drain {
             timeout_seconds: self.timeout.as_secs_f64(),
             ..standing.report(before, &view)
         })
+    }
+}
+
+/// A question that is held back; whoever asked may hang up.
+struct Held<'a>(&'a watch::Sender<Progress>);
+
+impl<'a> Held<'a> {
+    fn count(progress: &'a watch::Sender<Progress>) -> Self {
+        progress.send_modify(|progress| progress.held += 1);
+        Self(progress)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|progress| progress.held -= 1);
     }
 }

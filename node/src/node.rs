@@ -300,7 +300,7 @@ async fn live(
         _ = follow => Err(bug("gossip")),
         ended = goes => ended,
     };
-    shared.drain.end();
+    shared.drain.end().await;
     ended
 }
 

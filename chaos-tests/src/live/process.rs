@@ -154,6 +154,15 @@ impl Node {
         );
     }
 
+    /// Whether it has not ended yet.
+    ///
+    /// # Panics
+    /// If the operating system does not say.
+    pub fn is_running(&mut self) -> bool {
+        let ended = self.child.try_wait().expect("the process is ours to ask");
+        ended.is_none()
+    }
+
     /// Waits until it has ended by itself; gives its exit code.
     pub fn wait_end(&mut self) -> Option<i32> {
         let name = format!("{} to end", self.options.name);

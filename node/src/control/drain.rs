@@ -23,10 +23,7 @@ pub(super) struct DrainQuery {
 
 /// How far the node is.
 pub(super) async fn drain(State(shared): Asked, Query(query): Query<DrainQuery>) -> Response {
-    let wait = Duration::from_secs(query.wait).min(LONGEST_WAIT);
-    // Over or not: the answer says which.
-    let _ = tokio::time::timeout(wait, shared.drain.ended()).await;
-    standing(&shared).await
+    standing(&shared, Duration::from_secs(query.wait).min(LONGEST_WAIT)).await
 }
 
 /// Asks the node to go. A second time changes nothing.
@@ -36,12 +33,12 @@ pub(super) async fn begin_drain(State(shared): Asked, headers: HeaderMap) -> Res
         return (StatusCode::FORBIDDEN, text).into_response();
     }
     shared.drain.begin();
-    standing(&shared).await
+    standing(&shared, Duration::ZERO).await
 }
 
-async fn standing(shared: &Shared) -> Response {
-    let phase = shared.phase.borrow().name();
-    match shared.drain.report(phase).await {
+async fn standing(shared: &Shared, wait: Duration) -> Response {
+    let phase = || shared.phase.borrow().name();
+    match shared.drain.follow(phase, wait).await {
         Some(report) => Json(report).into_response(),
         None => stopping(),
     }
