@@ -2,10 +2,11 @@
 //! becomes of the messages.
 
 use chaos_tests::live::options::zmesh;
-use chaos_tests::live::raw::Raw;
+use chaos_tests::live::raw::{Raw, frame, greeting};
 use chaos_tests::live::socket::{publisher, receive_data, subscriber};
 use chaos_tests::live::wait::{self, PATIENCE};
 use chaos_tests::live::{Mesh, Node, http};
+use std::net::Shutdown;
 use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -157,7 +158,7 @@ fn while_it_drains_a_node_says_so_and_takes_no_new_clients() {
     assert_eq!((&*leaving.state, leaving.partitions), ("alive", 0));
     // A new client is sent away without a word: it may try again, here or elsewhere.
     let mut late = Raw::connect(&node.client);
-    late.say(&chaos_tests::live::raw::greeting(0));
+    late.say(&greeting(0));
     assert_eq!(late.until_closed(), b"");
     wait::until_true("it to be counted", || node.closed("leaving") >= 1);
     // Who asks again is told the same.
@@ -261,6 +262,67 @@ fn nodes_that_leave_together_wait_for_each_others_messages_and_not_for_each_othe
         }
     }
     mesh.nodes.iter_mut().for_each(ends_well);
+}
+
+#[test]
+fn a_node_that_leaves_stays_for_the_messages_of_another_that_leaves_too() {
+    let flags = ["--queue-policy", "block", "--queue-size", "1MiB"];
+    let flags = [FOR_EVER, &flags, &["--connection-budget", "1MiB"]].concat();
+    let mut mesh = Mesh::start_with(2, &flags);
+    let topic = mesh.topic_owned_by(0, "T");
+    let mut slow = Raw::handshake(&mesh.nodes[1].client, "SUB");
+    slow.subscribe(topic.as_bytes());
+    wait::until_true("the subscription", || {
+        let held = mesh.nodes[1].ask::<report::Subscriptions>("/api/v1/subscriptions");
+        held.is_some_and(|it| it.subscriptions.iter().any(|it| it.ready))
+    });
+    let mut fast = Raw::handshake(&mesh.nodes[0].client, "PUB");
+    let name = topic.clone();
+    let publishing = thread::spawn(move || {
+        for number in 0..COUNT {
+            let mut payload = vec![0; 16 << 10];
+            payload[..4].copy_from_slice(&number.to_be_bytes());
+            fast.say(&[frame(name.as_bytes(), true), frame(&payload, false)].concat());
+        }
+        fast.stream.shutdown(Shutdown::Write).unwrap();
+        fast.until_closed();
+    });
+    wait::until_true("the publisher to be held back", || {
+        let all = mesh.nodes[0].ask::<report::Connections>("/api/v1/connections");
+        all.is_some_and(|it| it.connections.iter().any(|it| it.paused))
+    });
+    mesh.nodes.iter().for_each(|node| node.signal("TERM"));
+    wait::until_true("the other node to wait", || {
+        drain(&mesh.nodes[1]).is_some_and(|it| it.waits_for.contains("messages of other nodes"))
+    });
+    for number in 0..COUNT {
+        assert_eq!(slow.frame().1, topic.as_bytes());
+        assert_eq!(slow.frame().1[..4], number.to_be_bytes());
+    }
+    drop(slow);
+    publishing.join().unwrap();
+    mesh.nodes.iter_mut().for_each(ends_well);
+}
+
+#[test]
+fn a_drain_ends_although_what_the_subscribers_want_goes_on_and_on() {
+    let mut mesh = Mesh::start_with(2, FOR_EVER);
+    let (mut slow, context) = stalled(&mesh, 0, 1);
+    let sender = publisher(&context, mesh.nodes[1].endpoint());
+    mesh.nodes[0].signal("TERM");
+    is_flushing(&mesh.nodes[0]);
+    let mut read = 0;
+    while slow.stream.peek(&mut [0]).unwrap() > 0 {
+        assert_eq!(slow.frame().1, b"slow");
+        assert_eq!(slow.frame().1[..4], u32::to_be_bytes(read));
+        // As much comes as goes: what waits never gets less by itself.
+        sender.send_multipart(["slow", "more"], 0).unwrap();
+        read += 1;
+    }
+    assert_eq!(read, COUNT);
+    drop(slow);
+    ends_well(&mut mesh.nodes[0]);
+    nothing_dropped(&mesh.nodes[1]);
 }
 
 /// Ends what runs beside a test, also when the test fails.
