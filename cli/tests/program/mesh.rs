@@ -211,6 +211,29 @@ fn a_signal_ends_all_nodes_and_is_no_error() {
 }
 
 #[test]
+fn a_node_that_is_drained_has_gone_when_the_verb_ends_and_the_others_go_on() {
+    let mut mesh = Mesh::start(3);
+    let mut told = mesh.dev.stderr().map(|line| line.expect("text"));
+    let client = mesh.nodes[1].client.as_str();
+    let drained = run(&["drain", "--node", client]);
+    assert_eq!(drained.code, Some(0), "{}", drained.stderr);
+    assert!(
+        drained.stdout.starts_with("node2 drained in ")
+            && drained.stdout.ends_with(": 0 messages dropped\n"),
+        "{}",
+        drained.stdout
+    );
+    TcpStream::connect(client).expect_err("it has ended");
+    let line = told.find(|line| line.starts_with("node2 (pid"));
+    assert!(line.expect("a report").contains("exit status: 0"));
+    let members = mesh.nodes[0].ask(&["members"]);
+    let members = members["members"].as_array().expect("a list");
+    let state = |name| &members.iter().find(|it| it["name"] == name).expect(name)["state"];
+    assert_eq!(*state("node2"), "left");
+    assert_eq!(*state("node3"), "alive");
+}
+
+#[test]
 fn the_nodes_end_when_their_parent_is_killed() {
     let mesh = Mesh::start(2);
     kill("-KILL", &mesh.dev.pid());

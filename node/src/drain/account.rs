@@ -160,7 +160,7 @@ pub(super) fn name_the_slow(report: &report::Drain, in_vain: bool) {
 
 /// Why the node ends with an error, and what to do the next time.
 pub(super) fn complaint(report: &report::Drain) -> String {
-    let amount = |it: report::Amount| format!("{} messages ({} bytes)", it.messages, it.bytes);
+    let amount = |it: report::Amount| format!("{} messages ({})", it.messages, size(it.bytes));
     let names = |of: fn(&report::DrainNode) -> report::Amount| {
         let nodes = report.nodes.iter().filter(|node| of(node).messages > 0);
         let names: Vec<&str> = nodes.map(|node| node.name.as_str()).take(NAMED).collect();
@@ -169,8 +169,12 @@ pub(super) fn complaint(report: &report::Drain) -> String {
     let mut left = Vec::new();
     let mut remedies = Vec::new();
     if report.queued.messages > 0 {
-        let clients = report.clients.len();
-        left.push(format!("{} for {clients} client(s)", amount(report.queued)));
+        let clients = match report.clients.len() {
+            1 => "1 client".into(),
+            CLIENTS_LISTED => format!("{CLIENTS_LISTED} clients or more"),
+            several => format!("{several} clients"),
+        };
+        left.push(format!("{} for {clients}", amount(report.queued)));
         remedies.push("end clients that do not read before their node");
     }
     if report.undone.messages > 0 {
@@ -197,6 +201,14 @@ pub(super) fn complaint(report: &report::Drain) -> String {
     )
 }
 
+fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        MIB.. => format!("{:.1} MiB", bytes as f64 / MIB as f64),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +224,7 @@ mod tests {
             undone: messages(undone),
             unacked: messages(unacked),
         };
+        assert_eq!(size(3 << 19), "1.5 MiB");
         let left = report::Drain {
             timeout_seconds: 30.0,
             undone: messages(2),
@@ -225,7 +238,7 @@ mod tests {
         assert_eq!(
             complaint(&left),
             "30 s were over before everything was handed on; left: 4 messages (40 bytes) for 1 \
-             client(s), 2 messages (20 bytes) not done by b, 3 messages (30 bytes) not \
+             client, 2 messages (20 bytes) not done by b, 3 messages (30 bytes) not \
              acknowledged by c; dropped before: unreachable 7; end clients that do not read before \
              their node, or see with `zmesh connections` what holds those nodes up, or give it \
              longer with --drain-timeout"
