@@ -196,34 +196,48 @@ fn a_slow_reader_in_python_learns_where_messages_are_missing() {
     }
 }
 
+/// Orders published behind a flood of prices and lines.
+const ORDERS: u32 = 20;
+
+/// Rules for prices and orders; lines have none.
+const RULES: &str = r#"
+queue-size = "1MiB"
+
+[[queue]]
+prefix = "live."
+policy = "drop-oldest"
+size = "256KiB"
+
+[[queue]]
+prefix = "order."
+policy = "block"
+"#;
+
+fn flood(mesh: &Mesh, sender: &zmq::Socket) {
+    let send = |topic: &str, number| {
+        let frames = [topic.as_bytes(), &payload(number)];
+        sender.send_multipart(frames, 0).unwrap();
+    };
+    for number in 0..COUNT {
+        send("live.price", number);
+        send("log.line", number);
+    }
+    all_taken(&mesh.nodes[0], 2 * COUNT);
+    // Both kinds are dropped by now; orders have room all the same.
+    (0..ORDERS).for_each(|number| send("order.new", number));
+    all_taken(&mesh.nodes[0], 2 * COUNT + ORDERS);
+}
+
 #[test]
 fn topics_with_a_rule_have_a_part_of_the_queue_of_their_own() {
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-    let rules = "queue-size = \"1MiB\"\n\n[[queue]]\nprefix = \"live.\"\npolicy = \"drop-oldest\"\n\
-                 size = \"256KiB\"\n\n[[queue]]\nprefix = \"order.\"\npolicy = \"block\"\n";
-    std::fs::write(file.path(), rules).unwrap();
+    std::fs::write(file.path(), RULES).unwrap();
     let config = file.path().to_str().unwrap();
     let mesh = Mesh::start_with(2, &["--config", config]);
     let mut slow = stalled(&mesh, "");
     let context = zmq::Context::new();
     let sender = publisher(&context, mesh.nodes[0].endpoint());
-    const ORDERS: u32 = 20;
-    for number in 0..COUNT {
-        sender
-            .send_multipart([&b"live.price"[..], &payload(number)], 0)
-            .unwrap();
-        sender
-            .send_multipart([&b"log.line"[..], &payload(number)], 0)
-            .unwrap();
-    }
-    all_taken(&mesh.nodes[0], 2 * COUNT);
-    // Both kinds are dropped by now; orders have room all the same.
-    for number in 0..ORDERS {
-        sender
-            .send_multipart([&b"order.new"[..], &payload(number)], 0)
-            .unwrap();
-    }
-    all_taken(&mesh.nodes[0], 2 * COUNT + ORDERS);
+    flood(&mesh, &sender);
     let connection = slow_one(&mesh);
     let part = |prefix: &str| {
         let found = connection.queue.iter().find(|it| it.prefix == prefix);

@@ -264,7 +264,7 @@ impl Drain {
         self.progress
             .send_modify(|progress| progress.step = Some(step));
         let mut told = Instant::now();
-        while let Some(look) = self.data.ask(|hub| Look::at(hub)).await {
+        while let Some(look) = self.data.ask(Look::at).await {
             if is_through(&look) {
                 return;
             }

@@ -200,11 +200,11 @@ fn spawn_control(
         metrics,
     } = started;
     let me = gossip.me();
-    let (http, http_connections) = control::http_channel();
+    let (to_http, http) = control::http_channel();
     let (phase, phases) = watch::channel(Phase::Joining);
     let phase = Arc::new(phase);
     let (views, view) = watch::channel(Arc::new(View::empty(gossip.watch().borrow().clone())));
-    let parts = parts(&config, &gossip, metrics.clone(), http, phases.clone());
+    let parts = parts(&config, &gossip, metrics.clone(), to_http, phases.clone());
     let (name, cluster) = (config.name.clone(), config.cluster.clone());
     let timeout = config.drain_timeout;
     let data = DataThread::start(
@@ -230,29 +230,52 @@ fn spawn_control(
         data: data.asker(),
         view,
         phase: phases,
-        metrics: metrics.clone(),
+        metrics,
     };
     let thread = thread::Builder::new()
         .name("control".into())
         .spawn(move || {
-            let ended = runtime.block_on(async {
-                let shared = Arc::new(shared);
-                let (watch, published) = (gossip.watch(), Arc::clone(&phase));
-                let follow = control::follow_membership(watch, views, published, me.id, metrics);
-                let follow = tokio::spawn(follow);
-                tokio::spawn(tell_ready(shared.phase.clone(), Arc::clone(&status)));
-                let http = tokio::spawn(control::serve(Arc::clone(&shared), http_connections));
-                let ended = live(&gossip, &shared, follow, stopped, &phase).await;
-                // What cannot be told in time is not told.
-                let _ = tokio::time::timeout(HTTP_PATIENCE, http).await;
-                ended
-            });
+            let told = Told {
+                phase,
+                views,
+                http,
+                stopped,
+            };
+            let ended = runtime.block_on(control(&gossip, shared, told, &status));
             gossip.stop();
             data.stop();
             runtime.shutdown_timeout(HTTP_PATIENCE);
             status.set(|status| status.ended = Some(ended));
         })?;
     Ok(thread)
+}
+
+/// What the control thread is told, and tells.
+struct Told {
+    phase: Arc<watch::Sender<Phase>>,
+    views: watch::Sender<Arc<View>>,
+    http: mpsc::Receiver<HttpConnection>,
+    stopped: mpsc::Receiver<()>,
+}
+
+/// Everything that the control thread does.
+async fn control(
+    gossip: &Gossip,
+    shared: Shared,
+    told: Told,
+    status: &Arc<Latch>,
+) -> Result<(), Fatal> {
+    let shared = Arc::new(shared);
+    let (watch, phase) = (gossip.watch(), Arc::clone(&told.phase));
+    let (me, metrics) = (shared.id, shared.metrics.clone());
+    let follow = control::follow_membership(watch, told.views, phase, me, metrics);
+    let follow = tokio::spawn(follow);
+    tokio::spawn(tell_ready(shared.phase.clone(), Arc::clone(status)));
+    let http = tokio::spawn(control::serve(Arc::clone(&shared), told.http));
+    let ended = live(gossip, &shared, follow, told.stopped, &told.phase).await;
+    // What cannot be told in time is not told.
+    let _ = tokio::time::timeout(HTTP_PATIENCE, http).await;
+    ended
 }
 
 /// What the data thread needs of the others.

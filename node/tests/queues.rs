@@ -1,5 +1,5 @@
-//! A subscriber's queue, as its reader sees it: what is missing is told where it is missing, rule by
-//! rule, and everything is counted.
+//! A subscriber's queue, as its reader sees it: what is missing is told where it is missing, rule
+//! by rule, and everything is counted.
 
 use std::time::Duration;
 

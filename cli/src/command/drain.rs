@@ -25,9 +25,9 @@ Examples:
   zmesh drain --node 10.0.0.7:5555     another
   zmesh drain --json | jq .state       drained or cut_short
 
-The node does the same as at SIGTERM or Ctrl-C: it takes no new clients, sends publishers away, hands
-on what it has to other nodes and to its subscribers, and ends. It has --drain-timeout for that, a
-setting of the node. Exit code 0: nothing was dropped or left. 1: something was.";
+The node does the same as at SIGTERM or Ctrl-C: it takes no new clients, sends publishers away,
+hands on what it has to other nodes and to its subscribers, and ends. It has --drain-timeout for
+that, a setting of the node. Exit code 0: nothing was dropped or left. 1: something was.";
 
 /// `zmesh drain`
 #[derive(Debug, clap::Args)]
@@ -124,9 +124,10 @@ fn summary(report: &Drain) -> String {
     if report.state == "drained" {
         return format!("{name} drained in {seconds:.1} s: {dropped}");
     }
+    let left = left(report);
     let mut lines = vec![format!(
-        "{name} ended after {seconds:.0} s, before everything was handed on: {dropped}, left were {}",
-        left(report)
+        "{name} ended after {seconds:.0} s, before everything was handed on: {dropped}, \
+         left were {left}"
     )];
     for client in &report.clients {
         let (peer, kind) = (printable(&client.peer), printable(&client.socket_type));

@@ -44,7 +44,7 @@ impl Amount {
 }
 
 impl Router {
-    /// What is left to other nodes. Takes as long as there are records: not to be asked all the time.
+    /// What is left to other nodes. It takes longer the more that is: not to be asked all the time.
     pub fn left(&self) -> Left {
         let mut left = Left::default();
         for (target, kept) in self.outbox.undone() {
