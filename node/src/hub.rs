@@ -18,7 +18,7 @@ use crate::forward::{self, Amount, ClientId, Instance, LAST_CLIENT, Output, Rout
 use crate::gossip::GossipCommands;
 use crate::metrics::Metrics;
 use crate::zmtp::frames::{FrameLimits, WIDEST};
-use crate::zmtp::pipe::Arena;
+use crate::zmtp::intake::Arena;
 
 /// The log tells of the same reason for a closed connection once in this time.
 const TELL_AGAIN: Time = Time::from_secs(10);

@@ -2,6 +2,7 @@
 
 pub mod frames;
 pub mod greeting;
-pub(crate) mod handshake;
+pub mod handshake;
 pub mod heartbeat;
+pub mod intake;
 pub(crate) mod pipe;

@@ -16,7 +16,8 @@ use crate::hub::{ClientInfo, Going, Handle, Hub, frame_limits};
 use crate::zmtp::frames::{FrameError, FrameLimits, Span, command_parts, put_command};
 use crate::zmtp::handshake::Remote;
 use crate::zmtp::heartbeat;
-use crate::zmtp::pipe::{Pipe, Read, Scanned};
+use crate::zmtp::intake::{Read, Scanned};
+use crate::zmtp::pipe::Pipe;
 
 /// A publisher is asked for a sign of life so often, if it speaks ZMTP 3.1. A subscriber is not:
 /// one that is slow does not read the question behind what it has yet to read, and libzmq would

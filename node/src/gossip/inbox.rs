@@ -23,7 +23,8 @@ use super::commands::GossipCommands;
 use crate::close::CloseReason;
 use crate::metrics::Metrics;
 use crate::zmtp::frames::{FrameError, FrameLimits, command_parts};
-use crate::zmtp::pipe::{Arena, Pipe, Read, Scanned};
+use crate::zmtp::intake::{Arena, Read, Scanned};
+use crate::zmtp::pipe::Pipe;
 use crate::zmtp::{handshake, heartbeat};
 
 /// Packets that wait for the gossip thread. While there is no room, connections wait in turn to

@@ -17,7 +17,8 @@ use crate::hub::{Handle, Hub, Side};
 use crate::zmtp::frames::{FrameError, FrameLimits, WIDEST, command_parts};
 use crate::zmtp::handshake::HandshakeError;
 use crate::zmtp::heartbeat;
-use crate::zmtp::pipe::{Pipe, Read, Scanned};
+use crate::zmtp::intake::{Read, Scanned};
+use crate::zmtp::pipe::Pipe;
 
 /// With so many bytes taken since the last reply it goes at once.
 const REPLY_BYTES: usize = 128 << 10;

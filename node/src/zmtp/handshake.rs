@@ -1,9 +1,8 @@
-//! Opens a ZMTP connection on a TCP stream, from either side.
+//! Opens a ZMTP connection on a stream of bytes, from either side.
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::greeting::{
     GREETING_BYTES, GreetingError, MAX_READY_BYTES, SIGNATURE_BYTES, check_greeting,
@@ -12,30 +11,36 @@ use super::greeting::{
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HandshakeError {
+pub enum HandshakeError {
+    /// The first 64 bytes.
     #[error(transparent)]
     Greeting(#[from] GreetingError),
+    /// What follows them is no READY that can be read.
     #[error("the handshake is malformed")]
     Malformed,
+    /// The peer's own words.
     #[error("the peer refused: {0}")]
     Refused(String),
+    /// The type of the peer's socket, which has no answer here.
     #[error("a {0} socket cannot connect here")]
     SocketType(String),
+    /// The stream broke, or ended too soon.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// What the other side is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Remote {
-    /// ZMTP 3.x.
-    pub(crate) minor: u8,
-    pub(crate) socket_type: String,
+pub struct Remote {
+    /// ZMTP 3.x: 0 or 1.
+    pub minor: u8,
+    /// The type of its socket, such as `SUB`.
+    pub socket_type: String,
 }
 
 /// Accepts a connection: `answer` gives the socket type to answer with, or why there is none.
-pub(crate) async fn accept(
-    stream: &mut TcpStream,
+pub async fn accept(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     answer: impl FnOnce(&str) -> Result<&'static str, String>,
 ) -> Result<Remote, HandshakeError> {
     let minor = greet(stream).await?;
@@ -52,8 +57,8 @@ pub(crate) async fn accept(
 }
 
 /// Opens a connection as a socket of this type.
-pub(crate) async fn connect(
-    stream: &mut TcpStream,
+pub async fn connect(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     own: &'static str,
 ) -> Result<Remote, HandshakeError> {
     let minor = greet(stream).await?;
@@ -65,7 +70,7 @@ pub(crate) async fn connect(
     }
 }
 
-async fn greet(stream: &mut TcpStream) -> Result<u8, HandshakeError> {
+async fn greet(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<u8, HandshakeError> {
     stream.write_all(&greeting()).await?;
     let mut bytes = [0; GREETING_BYTES];
     let (signature, rest) = bytes.split_at_mut(SIGNATURE_BYTES);
@@ -89,7 +94,9 @@ async fn greet(stream: &mut TcpStream) -> Result<u8, HandshakeError> {
 }
 
 /// Reads one command and nothing behind it.
-async fn read_command(stream: &mut TcpStream) -> Result<Vec<u8>, HandshakeError> {
+async fn read_command(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+) -> Result<Vec<u8>, HandshakeError> {
     const COMMAND: u8 = 4;
     const LONG_COMMAND: u8 = 6;
     let length = match stream.read_u8().await? {

@@ -11,113 +11,31 @@ use socket2::SockRef;
 use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 
-use super::frames::{FrameError, FrameLimits, Item, Span, item_at};
-
-/// Buffer that connections read into, one after the other. A slice of it lives as long as the
-/// messages in it; an idle connection holds nothing.
-const ARENA_BYTES: usize = 256 << 10;
-
-/// Buffers of a thread that wait to be used again: 4 MiB. What they still hold is not counted.
-const BUFFERS_KEPT: usize = 16;
-
-/// So many of them, the oldest, are looked at before a new buffer is made.
-const BUFFERS_TRIED: usize = 4;
-
-/// There is always room for this much more; a read of less would waste the system call.
-const READ_BYTES: usize = 64 << 10;
-
-/// The begin of a message longer than this is not moved back into the arena.
-const SMALL_BYTES: usize = 16 << 10;
-
-/// The buffer of a large message grows by at most this much ahead of what has arrived, so that a
-/// message that is announced but never comes takes no memory.
-const GROWTH_BYTES: usize = 1 << 20;
+use super::frames::{FrameError, FrameLimits};
+use super::intake::{ARENA_BYTES, Arena, Intake, Read, Scanned};
 
 /// Slices of one write: `IOV_MAX` is 1024, and past some dozens nothing is gained.
 const WRITE_SLICES: usize = 64;
-
-/// Space that all connections of a thread read into.
-#[derive(Debug, Default)]
-pub(crate) struct Arena {
-    spare: BytesMut,
-    /// Handles of buffers that messages still lie in, oldest first. Once they have gone the buffer
-    /// is used again: a new one would cost a page fault every 4 KiB.
-    used: VecDeque<BytesMut>,
-}
 
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     stream: TcpStream,
-    /// The begin of a message that is not all there.
-    partial: BytesMut,
-    /// Bytes that `partial` must hold before it is worth a look.
-    need: usize,
-    /// The last read took all that had arrived: another one now would find nothing.
-    drained: bool,
-    /// The last read went to a buffer of this connection's own.
-    own: bool,
+    intake: Intake,
     out: VecDeque<Bytes>,
     out_bytes: usize,
     /// Bytes written since the connection was opened.
     written: u64,
 }
 
-/// What one read brought.
-#[derive(Debug)]
-pub(crate) enum Read {
-    /// Bytes, beginning with a message or command.
-    Data(BytesMut),
-    /// Something arrived, but not enough.
-    More,
-    /// Nothing now.
-    Blocked,
-    /// The peer has closed the connection.
-    Closed,
-}
-
-/// What a buffer holds: the commands go to a callback, the messages' places into a list.
-#[derive(Debug, Default)]
-pub(crate) struct Scanned {
-    /// Messages in the chunk.
-    pub(crate) spans: Vec<Span>,
-    /// The chunk that they lie in.
-    pub(crate) chunk: Bytes,
-}
-
-impl Arena {
-    fn room_for(&mut self, bytes: usize) -> &mut BytesMut {
-        if self.spare.capacity() < bytes {
-            let free = self.used.iter_mut().take(BUFFERS_TRIED);
-            let free = free
-                .map(|used| used.try_reclaim(ARENA_BYTES))
-                .position(|free| free);
-            let next = match free.and_then(|index| self.used.remove(index)) {
-                Some(buffer) => buffer,
-                None => BytesMut::with_capacity(ARENA_BYTES),
-            };
-            self.used
-                .push_back(std::mem::replace(&mut self.spare, next));
-            if self.used.len() > BUFFERS_KEPT {
-                self.used.pop_front();
-            }
-        }
-        &mut self.spare
-    }
-}
-
 impl Pipe {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        let (partial, out) = (BytesMut::new(), VecDeque::new());
         Self {
             stream,
-            partial,
-            need: 0,
-            drained: false,
-            own: false,
-            written: 0,
-            out,
+            intake: Intake::default(),
+            out: VecDeque::new(),
             out_bytes: 0,
+            written: 0,
         }
     }
 
@@ -134,107 +52,32 @@ impl Pipe {
 
     /// Reads once.
     pub(crate) fn read(&mut self, arena: &mut Arena) -> io::Result<Read> {
-        let large = self.partial.len() > SMALL_BYTES || self.need > READ_BYTES;
-        self.own = large;
-        let read = if large {
-            self.read_large()
-        } else {
-            self.read_into(arena)
-        };
-        match read {
-            Ok(None) => Ok(Read::More),
-            Ok(Some(data)) if data.is_empty() => Ok(Read::Closed),
-            Ok(Some(data)) => Ok(Read::Data(data)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Blocked),
-            Err(error) => Err(error),
-        }
+        let Self { stream, intake, .. } = self;
+        intake.read(arena, |buffer| stream.try_read_buf(buffer))
     }
 
     /// Whether there is nothing to read until the socket says so: the last read left room in its
     /// buffer. Spares the system call that would only say the same. To be asked before anything is
     /// awaited after that read.
     pub(crate) fn is_drained(&self) -> bool {
-        if self.drained {
+        let drained = self.intake.is_drained();
+        if drained {
             let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
             // Forgets the readiness that the read has used up. What arrived since sets it anew.
             let _ = self.stream.try_io(Interest::READABLE, nothing);
         }
-        self.drained
+        drained
     }
 
-    fn read_into(&mut self, arena: &mut Arena) -> io::Result<Option<BytesMut>> {
-        let spare = arena.room_for(self.partial.len() + READ_BYTES);
-        spare.extend_from_slice(&self.partial);
-        let room = spare.capacity() - spare.len();
-        let read = self.stream.try_read_buf(spare);
-        self.drained = matches!(read, Ok(count) if count < room);
-        match read {
-            Ok(0) | Err(_) => {
-                spare.clear();
-                read.map(|_| Some(BytesMut::new()))
-            }
-            Ok(_) => {
-                self.partial = BytesMut::new();
-                Ok(Some(spare.split()))
-            }
-        }
-    }
-
-    fn read_large(&mut self) -> io::Result<Option<BytesMut>> {
-        let missing = self.need.saturating_sub(self.partial.len());
-        let ahead = GROWTH_BYTES.max(self.partial.len());
-        if self.partial.capacity() == self.partial.len() {
-            self.partial.reserve(missing.min(ahead).max(READ_BYTES));
-        }
-        let room = self.partial.capacity() - self.partial.len();
-        let count = self.stream.try_read_buf(&mut self.partial)?;
-        self.drained = count < room;
-        if count == 0 {
-            return Ok(Some(BytesMut::new()));
-        }
-        let enough = self.partial.len() >= self.need;
-        Ok(enough.then(|| std::mem::take(&mut self.partial)))
-    }
-
-    /// Finds what came whole in `data`; the rest is kept for the next read. `command` gets each
-    /// command's body, in its place among the messages before and after it, and may stop.
+    /// See [`Intake::scan`].
     pub(crate) fn scan<E: From<FrameError>>(
         &mut self,
-        mut data: BytesMut,
+        data: BytesMut,
         limits: FrameLimits,
         scanned: &mut Scanned,
-        mut command: impl FnMut(&[u8]) -> ControlFlow<E>,
+        command: impl FnMut(&[u8]) -> ControlFlow<E>,
     ) -> Result<(), E> {
-        scanned.spans.clear();
-        let mut at = 0;
-        let need = loop {
-            match item_at(&data, at, limits)? {
-                Item::Message(span) => {
-                    at = span.end as usize;
-                    scanned.spans.push(span);
-                }
-                Item::Command { body, end } => {
-                    if let ControlFlow::Break(error) = command(&data[body]) {
-                        return Err(error);
-                    }
-                    at = end;
-                }
-                Item::Incomplete { need } => break need,
-            }
-        };
-        self.need = need;
-        if at == 0 && self.own {
-            // A large message that is still not whole: it stays where it is.
-            scanned.chunk = Bytes::new();
-            self.partial = data;
-            return Ok(());
-        }
-        scanned.chunk = data.split_to(at).freeze();
-        if !data.is_empty() {
-            self.partial = BytesMut::with_capacity(data.len().max(need.min(READ_BYTES)));
-            self.partial.extend_from_slice(&data);
-        }
-        Ok(())
+        self.intake.scan(data, limits, scanned, command)
     }
 
     /// Puts bytes behind what is to be written: whole messages or commands.

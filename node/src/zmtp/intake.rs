@@ -1,0 +1,211 @@
+//! Takes in what arrives on a connection: into large buffers without copying, and cut up in place.
+//! No socket is named here: the caller reads.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::ControlFlow;
+
+use bytes::{Bytes, BytesMut};
+
+use super::frames::{FrameError, FrameLimits, Item, Span, item_at};
+
+/// Buffer that connections read into, one after the other. A slice of it lives as long as the
+/// messages in it; an idle connection holds nothing.
+pub(super) const ARENA_BYTES: usize = 256 << 10;
+
+/// Buffers of a thread that wait to be used again: 4 MiB. What they still hold is not counted.
+const BUFFERS_KEPT: usize = 16;
+
+/// So many of them, the oldest, are looked at before a new buffer is made.
+const BUFFERS_TRIED: usize = 4;
+
+/// There is always room for this much more; a read of less would waste the system call.
+const READ_BYTES: usize = 64 << 10;
+
+/// The begin of a message longer than this is not moved back into the arena.
+const SMALL_BYTES: usize = 16 << 10;
+
+/// The buffer of a large message grows by at most this much ahead of what has arrived, so that a
+/// message that is announced but never comes takes no memory.
+const GROWTH_BYTES: usize = 1 << 20;
+
+/// Space that all connections of a thread read into.
+#[derive(Debug, Default)]
+pub struct Arena {
+    spare: BytesMut,
+    /// Handles of buffers that messages still lie in, oldest first. Once they have gone the buffer
+    /// is used again: a new one would cost a page fault every 4 KiB.
+    used: VecDeque<BytesMut>,
+}
+
+/// What one read brought.
+#[derive(Debug)]
+pub enum Read {
+    /// Bytes, beginning with a message or command.
+    Data(BytesMut),
+    /// Something arrived, but not enough.
+    More,
+    /// Nothing now.
+    Blocked,
+    /// The peer has closed the connection.
+    Closed,
+}
+
+/// What a buffer holds: the commands go to a callback, the messages' places into a list.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// Messages in the chunk.
+    pub spans: Vec<Span>,
+    /// The chunk that they lie in.
+    pub chunk: Bytes,
+}
+
+/// The reading half of a connection, without its socket.
+#[derive(Debug, Default)]
+pub struct Intake {
+    /// The begin of a message that is not all there.
+    partial: BytesMut,
+    /// Bytes that `partial` must hold before it is worth a look.
+    need: usize,
+    /// The last read took all that had arrived: another one now would find nothing.
+    drained: bool,
+    /// The last read went to a buffer of this connection's own.
+    own: bool,
+}
+
+impl Arena {
+    fn room_for(&mut self, bytes: usize) -> &mut BytesMut {
+        if self.spare.capacity() < bytes {
+            let free = self.used.iter_mut().take(BUFFERS_TRIED);
+            let free = free
+                .map(|used| used.try_reclaim(ARENA_BYTES))
+                .position(|free| free);
+            let next = match free.and_then(|index| self.used.remove(index)) {
+                Some(buffer) => buffer,
+                None => BytesMut::with_capacity(ARENA_BYTES),
+            };
+            self.used
+                .push_back(std::mem::replace(&mut self.spare, next));
+            if self.used.len() > BUFFERS_KEPT {
+                self.used.pop_front();
+            }
+        }
+        &mut self.spare
+    }
+}
+
+impl Intake {
+    /// Reads once. `read` puts what has arrived behind what a buffer holds, into its spare
+    /// capacity, and says how much it was: 0 at the end of the stream.
+    pub fn read(
+        &mut self,
+        arena: &mut Arena,
+        read: impl FnOnce(&mut BytesMut) -> io::Result<usize>,
+    ) -> io::Result<Read> {
+        self.own = self.partial.len() > SMALL_BYTES || self.need > READ_BYTES;
+        let read = if self.own {
+            self.read_large(read)
+        } else {
+            self.read_into(arena, read)
+        };
+        match read {
+            Ok(None) => Ok(Read::More),
+            Ok(Some(data)) if data.is_empty() => Ok(Read::Closed),
+            Ok(Some(data)) => Ok(Read::Data(data)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Blocked),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the last read left room in its buffer: there was nothing more to read then.
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// Bytes that are kept until the rest of their message comes.
+    pub fn kept(&self) -> usize {
+        self.partial.len()
+    }
+
+    fn read_into(
+        &mut self,
+        arena: &mut Arena,
+        read: impl FnOnce(&mut BytesMut) -> io::Result<usize>,
+    ) -> io::Result<Option<BytesMut>> {
+        let spare = arena.room_for(self.partial.len() + READ_BYTES);
+        spare.extend_from_slice(&self.partial);
+        let room = spare.capacity() - spare.len();
+        let read = read(spare);
+        self.drained = matches!(read, Ok(count) if count < room);
+        match read {
+            Ok(0) | Err(_) => {
+                spare.clear();
+                read.map(|_| Some(BytesMut::new()))
+            }
+            Ok(_) => {
+                self.partial = BytesMut::new();
+                Ok(Some(spare.split()))
+            }
+        }
+    }
+
+    fn read_large(
+        &mut self,
+        read: impl FnOnce(&mut BytesMut) -> io::Result<usize>,
+    ) -> io::Result<Option<BytesMut>> {
+        let missing = self.need.saturating_sub(self.partial.len());
+        let ahead = GROWTH_BYTES.max(self.partial.len());
+        if self.partial.capacity() == self.partial.len() {
+            self.partial.reserve(missing.min(ahead).max(READ_BYTES));
+        }
+        let room = self.partial.capacity() - self.partial.len();
+        let count = read(&mut self.partial)?;
+        self.drained = count < room;
+        if count == 0 {
+            return Ok(Some(BytesMut::new()));
+        }
+        let enough = self.partial.len() >= self.need;
+        Ok(enough.then(|| std::mem::take(&mut self.partial)))
+    }
+
+    /// Finds what came whole in `data`; the rest is kept for the next read. `command` gets each
+    /// command's body, in its place among the messages before and after it, and may stop.
+    pub fn scan<E: From<FrameError>>(
+        &mut self,
+        mut data: BytesMut,
+        limits: FrameLimits,
+        scanned: &mut Scanned,
+        mut command: impl FnMut(&[u8]) -> ControlFlow<E>,
+    ) -> Result<(), E> {
+        scanned.spans.clear();
+        let mut at = 0;
+        let need = loop {
+            match item_at(&data, at, limits)? {
+                Item::Message(span) => {
+                    at = span.end as usize;
+                    scanned.spans.push(span);
+                }
+                Item::Command { body, end } => {
+                    if let ControlFlow::Break(error) = command(&data[body]) {
+                        return Err(error);
+                    }
+                    at = end;
+                }
+                Item::Incomplete { need } => break need,
+            }
+        };
+        self.need = need;
+        if at == 0 && self.own {
+            // A large message that is still not whole: it stays where it is.
+            scanned.chunk = Bytes::new();
+            self.partial = data;
+            return Ok(());
+        }
+        scanned.chunk = data.split_to(at).freeze();
+        if !data.is_empty() {
+            self.partial = BytesMut::with_capacity(data.len().max(need.min(READ_BYTES)));
+            self.partial.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+}
