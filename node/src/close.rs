@@ -1,6 +1,7 @@
 //! Why a connection was closed: a closed list, in the same words on every port, for people and for
 //! metrics.
 
+use crate::edge::sniff::SniffError;
 use crate::forward::SubscribeError;
 use crate::zmtp::frames::FrameError;
 use crate::zmtp::greeting::GreetingError;
@@ -120,6 +121,16 @@ impl CloseReason {
     /// Whether it is the ordinary end of a connection.
     pub(crate) fn is_ordinary(self) -> bool {
         matches!(self, Self::PeerClosed | Self::Io | Self::Leaving)
+    }
+}
+
+impl From<SniffError> for CloseReason {
+    fn from(error: SniffError) -> Self {
+        match error {
+            SniffError::Silence => Self::PeerClosed,
+            SniffError::OldZmtp => Self::OldZmtp,
+            SniffError::Neither => Self::NotZmtp,
+        }
     }
 }
 

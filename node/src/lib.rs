@@ -9,7 +9,7 @@ pub mod config;
 mod control;
 mod data;
 mod drain;
-mod edge;
+pub mod edge;
 pub mod forward;
 mod gossip;
 mod hub;

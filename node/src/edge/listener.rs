@@ -12,6 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::spawn_local;
 
 use super::session;
+use super::sniff::{SNIFF_BYTES, Spoken, sniff};
 use crate::close::CloseReason;
 use crate::hub::{Hub, Phase};
 use crate::zmtp::handshake::{self, Remote};
@@ -22,8 +23,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Pause after an accept that failed for want of descriptors: there is no use in trying at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a connection turned out to speak.
-enum Spoken {
+/// A connection that is open.
+enum Opened {
     Zmtp(TcpStream, Remote),
     Http(std::net::TcpStream),
 }
@@ -46,11 +47,11 @@ pub(crate) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
 
 async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
     match open(&hub, stream).await {
-        Ok(Spoken::Zmtp(stream, remote)) => {
+        Ok(Opened::Zmtp(stream, remote)) => {
             let reason = session::run(&hub, stream, peer, remote).await;
             closed(&hub, peer, reason);
         }
-        Ok(Spoken::Http(stream)) => match hub.http.try_send((stream, place)) {
+        Ok(Opened::Http(stream)) => match hub.http.try_send((stream, place)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => closed(&hub, peer, CloseReason::TooManyConnections),
             Err(TrySendError::Closed(_)) => closed(&hub, peer, CloseReason::Leaving),
@@ -69,18 +70,18 @@ fn closed(hub: &Hub, peer: SocketAddr, reason: CloseReason) {
     }
 }
 
-async fn open(hub: &Hub, stream: TcpStream) -> Result<Spoken, CloseReason> {
+async fn open(hub: &Hub, stream: TcpStream) -> Result<Opened, CloseReason> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE)
         .with_interval(KEEPALIVE);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
     let timeout = hub.limits.handshake_timeout;
-    let is_http = tokio::time::timeout(timeout, sniff(&stream))
+    let spoken = tokio::time::timeout(timeout, peek(&stream))
         .await
         .map_err(|_| CloseReason::HandshakeTimeout)??;
-    if is_http {
-        return Ok(Spoken::Http(stream.into_std()?));
+    if spoken == Spoken::Http {
+        return Ok(Opened::Http(stream.into_std()?));
     }
     let mut phase = hub.phase.clone();
     match phase.wait_for(|phase| *phase != Phase::Joining).await {
@@ -94,19 +95,13 @@ async fn open(hub: &Hub, stream: TcpStream) -> Result<Spoken, CloseReason> {
         .map_err(|_| CloseReason::HandshakeTimeout)?
 }
 
-/// ZMTP begins with 0xFF, HTTP with a method in capital letters.
-async fn sniff(stream: &TcpStream) -> Result<bool, CloseReason> {
-    let mut first = [0; 2];
-    match stream.peek(&mut first).await? {
-        0 => Err(CloseReason::PeerClosed),
-        _ if first[0] == 0xFF => Ok(false),
-        _ if first[0].is_ascii_uppercase() => Ok(true),
-        2 if first == [1, 0] => Err(CloseReason::OldZmtp),
-        _ => Err(CloseReason::NotZmtp),
-    }
+async fn peek(stream: &TcpStream) -> Result<Spoken, CloseReason> {
+    let mut first = [0; SNIFF_BYTES];
+    let count = stream.peek(&mut first).await?;
+    Ok(sniff(&first[..count])?)
 }
 
-async fn shake_hands(mut stream: TcpStream) -> Result<Spoken, CloseReason> {
+async fn shake_hands(mut stream: TcpStream) -> Result<Opened, CloseReason> {
     let remote = match handshake::accept(&mut stream, answer).await {
         Ok(remote) => remote,
         Err(error) => {
@@ -114,7 +109,7 @@ async fn shake_hands(mut stream: TcpStream) -> Result<Spoken, CloseReason> {
             return Err(error.into());
         }
     };
-    Ok(Spoken::Zmtp(stream, remote))
+    Ok(Opened::Zmtp(stream, remote))
 }
 
 /// The socket type that a client's finds here.

@@ -10,10 +10,11 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::request::Request;
 use crate::close::CloseReason;
 use crate::forward::{Amount, ClientId, SubscribeError};
 use crate::hub::{ClientInfo, Going, Handle, Hub, frame_limits};
-use crate::zmtp::frames::{FrameError, FrameLimits, Span, command_parts, put_command};
+use crate::zmtp::frames::{FrameError, FrameLimits, put_command};
 use crate::zmtp::handshake::Remote;
 use crate::zmtp::heartbeat;
 use crate::zmtp::intake::{Read, Scanned};
@@ -52,14 +53,6 @@ struct Session<'a> {
     unwritten: VecDeque<(u64, u32, usize)>,
     /// The node goes. A publisher that has not closed by then is closed.
     parting: Option<Instant>,
-}
-
-/// A command that the client sent.
-enum Command {
-    Subscribe(Vec<u8>),
-    Cancel(Vec<u8>),
-    /// With the answer to it.
-    Ping(Vec<u8>),
 }
 
 /// Serves a client until it is closed.
@@ -262,7 +255,7 @@ impl Session<'_> {
     }
 
     fn take(&mut self, data: BytesMut) -> Result<(), CloseReason> {
-        let mut commands = Vec::new();
+        let mut requests = Vec::new();
         let Self {
             pipe,
             scanned,
@@ -270,11 +263,11 @@ impl Session<'_> {
             ..
         } = self;
         pipe.scan::<FrameError>(data, *limits, scanned, |body| {
-            commands.extend(parse(body));
+            requests.extend(Request::of_command(body));
             ControlFlow::Continue(())
         })?;
-        for command in commands {
-            self.obey(command)?;
+        for request in requests {
+            self.obey(request)?;
         }
         let Scanned { spans, chunk } = std::mem::take(&mut self.scanned);
         if self.is_publisher && !spans.is_empty() {
@@ -282,7 +275,7 @@ impl Session<'_> {
                 .input(|router, now| router.handle_publish(self.id, &chunk, &spans, now));
         } else {
             for span in &spans {
-                self.subscription_message(&chunk, span)?;
+                Request::of_message(&chunk, span).map_or(Ok(()), |it| self.obey(it))?;
             }
         }
         // The list of places is used again; the bytes are not kept.
@@ -290,32 +283,18 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn obey(&mut self, command: Command) -> Result<(), CloseReason> {
-        match command {
-            Command::Subscribe(prefix) => self.subscribe(&prefix)?,
-            Command::Cancel(prefix) => {
+    fn obey(&mut self, request: Request) -> Result<(), CloseReason> {
+        match request {
+            Request::Subscribe(prefix) => self.subscribe(&prefix)?,
+            Request::Cancel(prefix) => {
                 self.hub
                     .input(|router, _| router.handle_unsubscribe(self.id, &prefix));
             }
             // A client that does not read its answers gets no more of them.
-            Command::Ping(_) if !self.pipe.has_room() || self.parted() => {}
-            Command::Ping(data) => {
+            Request::Ping(_) if !self.pipe.has_room() || self.parted() => {}
+            Request::Ping(data) => {
                 self.pipe.queue(Bytes::from(heartbeat::pong(&data)));
             }
-        }
-        Ok(())
-    }
-
-    /// ZMTP 3.0 says subscriptions in messages: 1 or 0, then the prefix.
-    fn subscription_message(&mut self, chunk: &[u8], span: &Span) -> Result<(), CloseReason> {
-        match span.topic(chunk) {
-            [1, prefix @ ..] if span.frames == 1 => self.subscribe(prefix)?,
-            [0, prefix @ ..] if span.frames == 1 => {
-                self.hub
-                    .input(|router, _| router.handle_unsubscribe(self.id, prefix));
-            }
-            // What an XSUB sends upstream beside subscriptions is for no one here.
-            _ => {}
         }
         Ok(())
     }
@@ -347,15 +326,5 @@ async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-fn parse(body: &[u8]) -> Option<Command> {
-    let (name, data) = command_parts(body)?;
-    match name {
-        b"SUBSCRIBE" => Some(Command::Subscribe(data.to_vec())),
-        b"CANCEL" => Some(Command::Cancel(data.to_vec())),
-        b"PING" => Some(Command::Ping(data.to_vec())),
-        _ => None,
     }
 }
