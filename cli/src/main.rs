@@ -1,19 +1,5 @@
-//! The `zmesh` program: runs nodes, and talks to them from the command line.
-
-mod address;
-mod args;
-mod command;
-mod descriptors;
-mod exit;
-mod http;
-mod logging;
-mod output;
-mod settings;
-mod signals;
-mod zmtp;
-
-use clap::Parser;
+//! The program; what it does is in the library beside it.
 
 fn main() -> std::process::ExitCode {
-    exit::code(command::run(args::Cli::parse()))
+    zmesh::main()
 }

@@ -75,13 +75,25 @@ impl Settings {
     pub(crate) fn load(sources: &Sources) -> Result<Self> {
         let variables = environment::read(&sources.variables)?;
         let path = sources.file.as_deref().or(variables.config.as_deref());
-        let mut settings = Self::defaults();
         let from_file = path.map_or_else(|| Ok(Vec::new()), file::read)?;
-        for origin in from_file
+        let given = from_file
             .into_iter()
             .chain(variables.settings)
-            .chain(flags(&sources.flags)?)
-        {
+            .chain(flags(&sources.flags)?);
+        Self::of(given, || host_name(Path::new("/proc/sys/kernel/hostname")))
+    }
+
+    /// The settings that a file of this text gives on a host of this name.
+    pub(crate) fn of_file(text: &str, host: &str) -> Result<Self> {
+        Self::of(file::parse("settings.toml", text)?, || Ok(host.into()))
+    }
+
+    fn of(
+        given: impl IntoIterator<Item = Origin>,
+        host_name: impl FnOnce() -> Result<String>,
+    ) -> Result<Self> {
+        let mut settings = Self::defaults();
+        for origin in given {
             let Origin {
                 setting,
                 given,
@@ -91,7 +103,7 @@ impl Settings {
                 .map_err(|refusal| anyhow::anyhow!("{place}: {refusal}"))?;
         }
         if settings.node.name.is_empty() {
-            settings.node.name = host_name(Path::new("/proc/sys/kernel/hostname"))?;
+            settings.node.name = host_name()?;
         }
         settings.check_ports()?;
         settings.check_addresses()?;
