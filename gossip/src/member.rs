@@ -19,7 +19,7 @@ pub(crate) const MAX_NAME: usize = 64;
 pub(crate) const MAX_ADDRESS: usize = 261;
 /// Incarnations and epochs beyond these are not made by any clock or any number of refutations.
 pub(crate) const MAX_INCARNATION: u64 = 1 << 48;
-const MAX_EPOCH: u64 = 1 << 56;
+pub(crate) const MAX_EPOCH: u64 = 1 << 56;
 
 /// What is held of a node, in the order in which one claim beats another of the same incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]

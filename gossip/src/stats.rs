@@ -17,7 +17,8 @@ pub struct Stats {
     pub malformed: u64,
     /// Packets of other clusters, and of other protocol versions.
     pub foreign: u64,
-    /// Records whose id does not belong to their name, or that found the table full.
+    /// Records whose id does not belong to their name, that found the table full, or that claim of
+    /// this node what it could not answer.
     pub records_rejected: u64,
     /// Probes started.
     pub probes: u64,

@@ -2,7 +2,7 @@
 
 use super::Gossip;
 use crate::id::NodeId;
-use crate::member::{MAX_INCARNATION, Member, State};
+use crate::member::{MAX_EPOCH, MAX_INCARNATION, Member, State};
 use crate::output::{Event, Output};
 use crate::table::{Before, Merge};
 
@@ -128,7 +128,10 @@ impl Gossip {
     }
 
     fn learn_of_myself(&mut self, record: Member) {
-        if record.nonce == self.nonce {
+        if record.epoch >= MAX_EPOCH {
+            // A damaged claim. To answer it this node would have to say what nobody reads.
+            self.stats.records_rejected += 1;
+        } else if record.nonce == self.nonce {
             self.refute(&record);
         } else if !self.join.is_announced() {
             self.join.found_older(record);

@@ -162,3 +162,20 @@ fn damaged_packets_do_no_lasting_harm() {
         );
     }
 }
+
+/// Found by fuzzing: it answered with an epoch that no node reads, and was dead to all.
+#[test]
+fn a_node_can_be_read_whatever_is_claimed_of_it() {
+    for foreign in [0, 1] {
+        let mut net = Network::started(13, 3);
+        let mut claim = net.node(0).record_of("n0").unwrap();
+        claim.nonce += foreign;
+        claim.epoch = 1 << 56;
+        claim.incarnation = 1 << 48;
+        assert_eq!(claim.check(), Ok(()));
+        net.with(0, |machine, now| machine.handle_card(claim, now));
+        assert_eq!(net.node(0).machine.me().check(), Ok(()));
+        net.run(secs(10));
+        assert!(net.agree(3), "{}", net.describe());
+    }
+}
