@@ -17,6 +17,10 @@ pub const PROTOCOL: u16 = 1;
 /// No part of a link message but its records is larger.
 const MAX_HEAD_BYTES: usize = 128 << 20;
 
+/// Most first frames are smaller than these.
+const SMALL_HEAD_BYTES: usize = 4 << 10;
+const LARGE_HEAD_BYTES: usize = 256 << 10;
+
 /// Room for everything of a batch that is not its last message.
 pub const MARGIN_BYTES: usize = MAX_HEAD_BYTES;
 
@@ -105,16 +109,17 @@ pub enum WireError {
     Frames,
 }
 
-/// Fixed-width numbers: records are the common case, and are read and written in one sweep.
-fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_HEAD_BYTES>> {
+/// Fixed-width numbers: records are the common case, and are read and written in one sweep. What
+/// is read may take so many bytes of memory.
+fn config<const LIMIT: usize>() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
     bincode::config::standard()
         .with_fixed_int_encoding()
-        .with_limit::<MAX_HEAD_BYTES>()
+        .with_limit::<LIMIT>()
 }
 
 /// Encodes a message without records.
 pub fn encode_head(head: &Head, more: bool) -> Bytes {
-    let body = bincode::encode_to_vec(head, config())
+    let body = bincode::encode_to_vec(head, config::<MAX_HEAD_BYTES>())
         .expect("encoding into memory fails only above a limit that the core stays far below");
     let mut out = Vec::with_capacity(body.len() + 9);
     put_header(&mut out, more, body.len());
@@ -179,8 +184,25 @@ fn encode_batch(head: Head, body: Vec<Bytes>, mut put: impl FnMut(Bytes)) {
 }
 
 /// Decodes the first frame of a message in a buffer.
+///
+/// A list takes its memory when its length is read, before its entries are. A short frame that
+/// announces a long list, maybe of someone who has not even said who he is, must not get that
+/// much: an entry takes at most four times the memory of its shortest encoding.
 pub fn decode_head(chunk: &Bytes, span: &Span) -> Result<Head, WireError> {
-    Ok(bincode::decode_from_slice(span.topic(chunk), config())?.0)
+    let bytes = span.topic(chunk);
+    if bytes.len() <= SMALL_HEAD_BYTES {
+        decode_within::<{ 4 * SMALL_HEAD_BYTES }>(bytes)
+    } else if bytes.len() <= LARGE_HEAD_BYTES {
+        decode_within::<{ 4 * LARGE_HEAD_BYTES }>(bytes)
+    } else {
+        decode_within::<MAX_HEAD_BYTES>(bytes)
+    }
+}
+
+fn decode_within<const LIMIT: usize>(bytes: &[u8]) -> Result<Head, WireError> {
+    // What stands behind it is ignored: a later version may say more in its hello, and is refused
+    // for its version.
+    Ok(bincode::decode_from_slice(bytes, config::<LIMIT>())?.0)
 }
 
 /// Decodes a message that arrived from a node; `origin` is that node.
@@ -274,6 +296,43 @@ mod tests {
         assert_eq!(through(message.clone(), Instance(1)), message);
         let message = Message::Publish(batch);
         assert_eq!(through(message.clone(), Instance(5)), message);
+    }
+
+    fn read(head: &[u8]) -> Result<Head, WireError> {
+        let mut bytes = Vec::new();
+        put_header(&mut bytes, false, head.len());
+        bytes.extend_from_slice(head);
+        let Item::Message(span) = item_at(&bytes, 0, LIMITS).unwrap() else {
+            panic!("no message")
+        };
+        decode_head(&bytes.into(), &span)
+    }
+
+    #[test]
+    fn a_short_message_that_announces_a_long_list_gets_no_memory_for_it() {
+        let refused = |bytes: u64| [&1u32.to_le_bytes()[..], &bytes.to_le_bytes()].concat();
+        let error = read(&refused(64 << 20)).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                WireError::Malformed(bincode::error::DecodeError::LimitExceeded)
+            ),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_long_list_is_read_whole() {
+        for prefixes in [400, 30_000] {
+            let changes = vec![(true, Vec::new()); prefixes];
+            let head = Head::Interest {
+                version: 1,
+                snapshot: true,
+                changes,
+            };
+            let body = bincode::encode_to_vec(&head, config::<MAX_HEAD_BYTES>()).unwrap();
+            assert_eq!(read(&body).unwrap(), head);
+        }
     }
 
     proptest! {
