@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build fmt lint test live
+.PHONY: help setup build fmt lint test live fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,3 +29,7 @@ test: setup lint ## Run everything that CI runs
 live: setup ## Run only the tests with real processes and real ZeroMQ clients
 	$(CARGO) build --locked -p zmesh
 	$(CARGO) test --locked -p chaos-tests --no-fail-fast
+
+RUNS ?= 1000000
+fuzz: ## Fuzz all that a node reads from others, RUNS=1000000 inputs a target (needs cargo-fuzz)
+	RUNS=$(RUNS) chaos-tests/fuzz/run

@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 5] = [
     ("cli", &["zmesh-node"]),
     (
         "chaos-tests",
-        &["zmesh-gossip", "zmesh-node", "zmesh-partition"],
+        &["zmesh", "zmesh-gossip", "zmesh-node", "zmesh-partition"],
     ),
 ];
 
