@@ -131,7 +131,7 @@ impl Gossip {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let join = Join::new(seeds, &config, now)?;
         let probes = Probes::new(&config, now, &mut rng);
-        let mut table = Table::new();
+        let mut table = Table::new(member.id);
         table.merge(&member, now, &config);
         Ok(Self {
             cluster_hash: cluster_hash(&me.cluster),

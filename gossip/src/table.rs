@@ -58,8 +58,10 @@ pub(crate) enum Merge {
 }
 
 /// Records by id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
+    /// The node whose table it is. Its record stays, also when it has left.
+    own: NodeId,
     entries: BTreeMap<NodeId, Entry>,
     live: BTreeSet<NodeId>,
     suspects: BTreeSet<NodeId>,
@@ -68,10 +70,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(own: NodeId) -> Self {
         Self {
+            own,
+            entries: BTreeMap::new(),
+            live: BTreeSet::new(),
+            suspects: BTreeSet::new(),
+            dead: BTreeSet::new(),
             buckets: alloc::vec![0; BUCKETS],
-            ..Self::default()
         }
     }
 
@@ -161,7 +167,7 @@ impl Table {
             .entries
             .keys()
             .copied()
-            .filter(|id| !self.live.contains(id))
+            .filter(|id| *id != self.own && !self.live.contains(id))
             .collect();
         let mut gone = Vec::new();
         for id in tombstones {
@@ -200,7 +206,7 @@ impl Table {
         let tombstones = self
             .entries
             .values()
-            .filter(|entry| !entry.member.is_live());
+            .filter(|entry| entry.member.id != self.own && !entry.member.is_live());
         let Some(oldest) = tombstones.max_by_key(|entry| entry.age(now)) else {
             return false;
         };

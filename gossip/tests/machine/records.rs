@@ -179,3 +179,19 @@ fn a_node_can_be_read_whatever_is_claimed_of_it() {
         assert!(net.agree(3), "{}", net.describe());
     }
 }
+
+/// Found by fuzzing: its own record was the oldest tombstone, gave way, and was missed.
+#[test]
+fn a_node_that_leaves_keeps_its_record_when_its_table_is_full() {
+    let mut net = Network::new(21);
+    net.config.max_members = 3;
+    (0..3).for_each(|i| net.start(i, if i == 0 { &[] } else { &["10.0.0.0:1"] }));
+    net.run_until(secs(5), |net| net.agree(3));
+    let mut stranger = net.node(1).record_of("n1").unwrap();
+    stranger.name = "n3".into();
+    stranger.id = zmesh_gossip::NodeId::new("test", "n3");
+    net.with(0, |machine, now| machine.leave(now));
+    net.with(0, |machine, now| machine.handle_card(stranger, now));
+    assert_eq!(net.node(0).machine.me().state, State::Left);
+    assert_eq!(net.node(0).state_of("n3"), None, "there is no room");
+}
