@@ -340,7 +340,10 @@ pub fn examples() -> Vec<Vec<u8>> {
         0, 2, 16, 9, 2, 0, 0, 5, 0, 8, 1, 2, 3, 4, 9, 2, 16, 9, 2, 0, 0, 9, 1, 2,
     ];
     let leave: &[u8] = &[252, 170, 9];
+    let card = |place: u8| [220, place, 0, 9, place, 0, 0];
+    let full = [1, 2, 3, 4, 5].map(card).concat();
     vec![
+        [alone, &full, leave, &card(6), &card(7)].concat(),
         [alone, gossip, probes].concat(),
         [alone, gossip, probes, ack, refused, probes].concat(),
         [alone, gossip, suspect_me, probes, leave].concat(),
