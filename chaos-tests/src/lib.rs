@@ -1,5 +1,5 @@
-//! Live meshes of real processes, clients in several languages, and fuzzing, for the tests of this
-//! crate.
+//! Live meshes of real processes, clients in several languages, a simulation and a fuzzer, for the
+//! tests of this crate.
 
 pub mod fuzz;
 pub mod live;
