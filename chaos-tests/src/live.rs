@@ -7,6 +7,10 @@ pub mod client;
 pub mod http;
 pub mod language;
 pub mod mesh;
+#[cfg(target_os = "linux")]
+pub mod namespace;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod options;
 pub mod process;
 pub mod raw;
