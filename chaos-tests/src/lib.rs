@@ -3,5 +3,6 @@
 
 pub mod fuzz;
 pub mod live;
+pub mod live_chaos;
 pub mod sim;
 pub mod tidy;

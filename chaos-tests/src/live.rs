@@ -4,16 +4,17 @@
 //! started, also when the test fails. A failing test shows the logs of its nodes.
 
 pub mod client;
+pub mod history;
 pub mod http;
 pub mod language;
+pub mod load;
 pub mod mesh;
-#[cfg(target_os = "linux")]
 pub mod namespace;
-#[cfg(target_os = "linux")]
 pub mod network;
 pub mod options;
 pub mod process;
 pub mod raw;
+pub mod site;
 pub mod socket;
 pub mod token;
 pub mod wait;

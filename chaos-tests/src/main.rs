@@ -1,8 +1,9 @@
-//! The simulation of whole meshes, from the command line.
+//! The simulation of whole meshes and live chaos, from the command line.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chaos_tests::live_chaos::{self, LiveArgs};
 use chaos_tests::sim::plan::Plan;
 use chaos_tests::sim::search::{Search, search};
 use chaos_tests::sim::swarm;
@@ -22,6 +23,8 @@ struct Cli {
 enum Verb {
     /// Whole nodes in one virtual time, with faults that a seed decides
     Sim(Sim),
+    /// Real nodes and clients on hosts of their own, and faults
+    Live(LiveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -52,6 +55,13 @@ struct Sim {
 fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Sim(sim) => sim.run(),
+        Verb::Live(live) => match live_chaos::run(&live) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 

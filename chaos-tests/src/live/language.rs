@@ -38,6 +38,22 @@ impl Language {
             Self::C => Command::new(c_client()),
         }
     }
+
+    /// The command that runs the program which loads a mesh.
+    ///
+    /// # Panics
+    /// If there is none in this language.
+    pub(super) fn load_command(self) -> Command {
+        match self {
+            Self::Python => {
+                let mut command = Command::new(python());
+                command.arg(clients().join("load.py"));
+                command
+            }
+            Self::Node => panic!("there is no load in JavaScript"),
+            Self::C => Command::new(c_load()),
+        }
+    }
 }
 
 /// The folder of the examples.
@@ -74,12 +90,25 @@ fn node_modules() -> PathBuf {
     modules
 }
 
-/// The client in C, compiled once for this test.
+/// A program that is compiled once for this test, with the folder that it lies in.
+type Compiled = OnceLock<(TempDir, PathBuf)>;
+
+/// The client in C.
 fn c_client() -> &'static Path {
-    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, program) = PROGRAM.get_or_init(|| {
+    static PROGRAM: Compiled = OnceLock::new();
+    compiled("client.c", &PROGRAM)
+}
+
+/// The load in C.
+fn c_load() -> &'static Path {
+    static PROGRAM: Compiled = OnceLock::new();
+    compiled("load.c", &PROGRAM)
+}
+
+fn compiled(source: &str, program: &'static Compiled) -> &'static Path {
+    let (_, program) = program.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a place for the program");
-        let program = compile_c(&clients().join("client.c"), folder.path());
+        let program = compile_c(&clients().join(source), folder.path());
         (folder, program)
     });
     program

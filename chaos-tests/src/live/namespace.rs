@@ -4,10 +4,8 @@
 //! no longer holds its other end. The first one of a network is also a process namespace: when its
 //! holder ends, the kernel kills every process that was started in it.
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -64,7 +62,7 @@ impl Namespace {
     /// Does something that opens its sockets here.
     pub fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
         let entered = || {
-            enter(&self.network, LinkNameSpaceType::Network);
+            enter(&self.network);
             action()
         };
         let done = thread::scope(|scope| scope.spawn(entered).join());
@@ -79,7 +77,7 @@ impl Namespace {
         self.inside(|| {
             // Only now, and only for this: a thread whose children are elsewhere cannot have
             // threads.
-            enter(&self.processes, LinkNameSpaceType::ProcessID);
+            enter(&self.processes);
             command.spawn()
         })
     }
@@ -145,9 +143,30 @@ fn hold(mut command: Command, spawn: impl FnOnce(&mut Command) -> io::Result<Chi
     holder
 }
 
-fn enter(namespace: &File, kind: LinkNameSpaceType) {
-    let entered = move_into_link_name_space(namespace.as_fd(), Some(kind));
+/// Moves this thread.
+#[cfg(target_os = "linux")]
+fn enter(namespace: &File) {
+    let entered =
+        rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(namespace), None);
     assert!(entered.is_ok(), "{entered:?}: {REMEDY}");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enter(_namespace: &File) {
+    panic!("network namespaces are a thing of Linux");
+}
+
+/// The monotonic clock that every process on this machine reads, in nanoseconds.
+#[cfg(target_os = "linux")]
+pub fn monotonic() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The same where there are no namespaces to use it in.
+#[cfg(not(target_os = "linux"))]
+pub fn monotonic() -> u64 {
+    panic!("network namespaces are a thing of Linux");
 }
 
 #[cfg(test)]

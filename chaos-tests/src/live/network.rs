@@ -120,6 +120,13 @@ impl Network {
         self.add_rules(&pairs, 100);
     }
 
+    /// Nothing arrives at a host; what it sends does.
+    pub fn deafen(&mut self, host: usize) {
+        let others = (0..self.hosts.len()).filter(|it| *it != host);
+        let pairs: Vec<_> = others.map(|other| (other, host)).collect();
+        self.add_rules(&pairs, 100);
+    }
+
     /// So many of a hundred packets between any two hosts are lost.
     pub fn drop(&mut self, percent: u32) {
         let hosts = 0..self.hosts.len();

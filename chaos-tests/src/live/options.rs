@@ -1,7 +1,10 @@
 //! The program under test, and what a node is started with.
 
+use super::namespace::Namespace;
+use super::network::Host;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a node is started with.
@@ -17,6 +20,8 @@ pub struct Options {
     pub bind: String,
     /// `--port`, `--gossip-port` and `--link-port`; 0 takes free ones.
     pub ports: [u16; 3],
+    /// Where it runs, if not where the test does.
+    pub namespace: Option<Arc<Namespace>>,
     /// More flags.
     pub flags: Vec<String>,
 }
@@ -30,17 +35,18 @@ pub fn program() -> PathBuf {
         return path.into();
     }
     let test = std::env::current_exe().expect("a test knows its own path");
-    let target = test
-        .parent()
-        .and_then(|deps| deps.parent())
-        .expect("tests lie in target/*/deps");
-    let program = target.join(format!("zmesh{}", std::env::consts::EXE_SUFFIX));
-    assert!(
-        program.exists(),
-        "{} is missing: build it with `cargo build -p zmesh`, or run `make live`",
-        program.display()
-    );
-    program
+    let name = format!("zmesh{}", std::env::consts::EXE_SUFFIX);
+    // Tests lie in target/*/deps, programs in target/*.
+    let folders = test.ancestors().skip(1).take(2);
+    let found = folders
+        .map(|folder| folder.join(&name))
+        .find(|it| it.exists());
+    found.unwrap_or_else(|| {
+        panic!(
+            "no {name} near {}: build it with `cargo build -p zmesh`, or run `make live`",
+            test.display()
+        )
+    })
 }
 
 /// A `zmesh` command without the variables of the test's own environment.
@@ -72,6 +78,15 @@ impl Options {
         self
     }
 
+    /// The same on a host of its own, on these ports.
+    #[must_use]
+    pub fn on(self, host: &Host, ports: [u16; 3]) -> Self {
+        Self {
+            namespace: Some(Arc::clone(&host.namespace)),
+            ..self.at(&host.address, ports)
+        }
+    }
+
     /// A node of this name and cluster, on free ports, without seeds.
     pub fn new(name: &str, cluster: &str) -> Self {
         Self {
@@ -80,6 +95,7 @@ impl Options {
             seeds: Vec::new(),
             bind: "127.0.0.1".into(),
             ports: [0; 3],
+            namespace: None,
             flags: Vec::new(),
         }
     }
@@ -96,6 +112,14 @@ impl Options {
     pub fn flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|flag| flag.to_string()));
         self
+    }
+
+    /// Does something that opens its sockets where the node has its own.
+    pub(super) fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+        match &self.namespace {
+            Some(namespace) => namespace.inside(action),
+            None => action(),
+        }
     }
 
     pub(super) fn command(&self) -> Command {

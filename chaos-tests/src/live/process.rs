@@ -103,8 +103,18 @@ impl Node {
     }
 
     /// A JSON page of the admin API; None while the node does not answer.
-    pub fn ask<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
-        http::json(&self.client, path).ok()
+    pub fn ask<T: DeserializeOwned + Send>(&self, path: &str) -> Option<T> {
+        self.options.inside(|| http::json(&self.client, path).ok())
+    }
+
+    /// The sum of a metric's samples whose labels contain this text.
+    ///
+    /// # Panics
+    /// If the node does not answer for too long.
+    pub fn metric(&self, name: &str, labels: &str) -> u64 {
+        let ask = || http::metric(&self.client, name, labels).ok();
+        let value = wait::until(name, || self.options.inside(ask));
+        value as u64
     }
 
     /// The node at a glance.
@@ -174,10 +184,15 @@ impl Node {
 
     /// Starts it again on the same ports, and waits until it is ready.
     pub fn restart(&mut self) {
-        self.kill();
-        self.said = Said::default();
-        self.child = spawn(&self.options, &self.said);
+        self.spawn_again();
         self.wait_ready();
+    }
+
+    /// Starts it again on the same ports; does not wait for it. Its log goes on.
+    pub fn spawn_again(&mut self) {
+        self.kill();
+        self.said.stdout = Arc::default();
+        self.child = spawn(&self.options, &self.said);
     }
 
     /// Its process id.
@@ -233,7 +248,11 @@ fn spawn(options: &Options, said: &Said) -> Child {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program can be started");
+    let spawned = match &options.namespace {
+        Some(namespace) => namespace.spawn(&mut command),
+        None => command.spawn(),
+    };
+    let mut child = spawned.expect("the program can be started");
     keep(
         child.stdout.take().expect("stdout is piped"),
         said.stdout.clone(),

@@ -23,6 +23,18 @@ pub fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Asks again and again whether it is so by now; gives up after [`PATIENCE`].
+pub fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(POLL);
+    }
+    true
+}
+
 /// Asks again and again until the answer is yes.
 ///
 /// # Panics

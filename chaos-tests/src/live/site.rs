@@ -1,0 +1,329 @@
+//! Hosts with a node on each, loaded by clients while something happens to them.
+//!
+//! What may be lost while it does is said by the one who does it: an [`Excuse`] names whose clients
+//! are cut off from whose, and ends when everything is in force again. Whatever else is missing at the
+//! end is a broken promise.
+
+pub mod accounts;
+pub mod outcome;
+
+use super::load::{CLIENT_PORT, Loader, Publish, Subscribe};
+use super::mesh::{self, new_cluster};
+use super::namespace::monotonic;
+use super::network::Network;
+use super::options::Options;
+use super::process::Node;
+use super::wait;
+use accounts::Accounts;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tempfile::TempDir;
+use zmesh_node::report;
+
+/// Ports of every node: clients, gossip, links.
+const PORTS: [u16; 3] = [CLIENT_PORT, CLIENT_PORT + 1, CLIENT_PORT + 2];
+
+/// What was on its way when a node died or was cut off may be lost: on a busy machine that is what was
+/// sent within this time before, in nanoseconds.
+const ON_ITS_WAY: u64 = 3_000_000_000;
+
+/// What stands on the hosts.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Number of hosts, each with a node `n1`, `n2`, …
+    pub hosts: usize,
+    /// Hosts whose nodes are everybody's seeds.
+    pub seeds: Vec<usize>,
+    /// More flags for every node.
+    pub flags: Vec<String>,
+    /// Clients that publish.
+    pub publishers: Vec<Publish>,
+    /// Clients that subscribe.
+    pub subscribers: Vec<Subscribe>,
+    /// Whether clients write down what they do; it is checked at the end.
+    pub history: bool,
+}
+
+/// Who is cut off from whom.
+#[derive(Clone, Debug)]
+pub enum Apart {
+    /// The clients of a host from all others, and from each other.
+    Host(usize),
+    /// The subscribers of a host from all publishers of others.
+    Subscribers(usize),
+    /// The clients of these hosts from those of the others.
+    Sides(Vec<usize>),
+    /// All from all.
+    All,
+}
+
+/// What is sent in a time may be lost between some hosts.
+#[derive(Clone, Debug)]
+struct Excuse {
+    who: Apart,
+    from: u64,
+    /// None while it lasts.
+    to: Option<u64>,
+}
+
+/// See the module.
+pub struct Site {
+    /// The network, for the faults of the case.
+    pub network: Network,
+    /// The nodes, by host.
+    pub nodes: Vec<Node>,
+    plan: Plan,
+    cluster: String,
+    publishers: Vec<Loader>,
+    subscribers: Vec<Loader>,
+    excuses: Vec<Excuse>,
+    down: BTreeSet<usize>,
+    accounts: Accounts,
+    /// When the load began.
+    began: u64,
+    events: Vec<(u64, String)>,
+    folder: TempDir,
+}
+
+impl Site {
+    /// Starts the nodes and waits until they hold one view.
+    pub fn start(plan: Plan) -> Self {
+        let mut site = Self {
+            network: Network::new(plan.hosts),
+            nodes: Vec::new(),
+            cluster: new_cluster(),
+            publishers: Vec::new(),
+            subscribers: Vec::new(),
+            excuses: Vec::new(),
+            down: BTreeSet::new(),
+            accounts: Accounts::default(),
+            began: monotonic(),
+            events: Vec::new(),
+            folder: tempfile::tempdir().expect("a place for files"),
+            plan,
+        };
+        for host in 0..site.plan.hosts {
+            let options = site.options(host);
+            site.nodes.push(Node::spawn(options));
+        }
+        site.nodes.iter_mut().for_each(Node::wait_ready);
+        site.settle();
+        site
+    }
+
+    /// Starts the clients, and lets them publish once everything is in force.
+    pub fn load(&mut self) {
+        let folder = self.plan.history.then(|| self.folder.path());
+        for subscribe in &self.plan.subscribers {
+            let host = self.network.host(subscribe.host);
+            self.subscribers.push(subscribe.start(host, folder));
+        }
+        for (number, publish) in (1..).zip(&self.plan.publishers) {
+            let host = self.network.host(publish.host);
+            self.publishers.push(publish.start(host, number, folder));
+        }
+        self.subscribers
+            .iter_mut()
+            .for_each(|it| it.wait_said("ready", 1));
+        self.publishers
+            .iter_mut()
+            .for_each(|it| it.wait_said("asked", 1));
+        self.accounts = self.take_accounts();
+        self.began = monotonic();
+        self.publishers.iter_mut().for_each(Loader::go);
+    }
+
+    fn options(&self, host: usize) -> Options {
+        let options = Options::new(&format!("n{}", host + 1), &self.cluster);
+        let seeds = self.plan.seeds.iter().filter(|seed| **seed != host);
+        let address = |seed: &usize| format!("{}:{}", self.network.host(*seed).address, PORTS[1]);
+        let mut options = seeds.fold(options, |options, seed| options.seed(&address(seed)));
+        options.flags.extend(self.plan.flags.iter().cloned());
+        options.on(self.network.host(host), PORTS)
+    }
+
+    /// Notes what happens, for whoever looks at a failure.
+    pub fn say(&mut self, what: impl Into<String>) {
+        self.events.push((monotonic(), what.into()));
+    }
+
+    /// What happened, with seconds since the load began.
+    pub fn events(&self) -> impl Iterator<Item = String> {
+        let seconds = |at: u64| (at as f64 - self.began as f64) / 1e9;
+        let lines = self.events.iter();
+        lines.map(move |(at, what)| format!("{:8.3} {what}", seconds(*at)))
+    }
+
+    /// Hosts whose nodes run.
+    pub fn up(&self) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|it| !self.down.contains(it))
+            .collect()
+    }
+
+    /// Waits until the nodes that run hold one view of exactly themselves, and are all linked.
+    pub fn settle(&self) {
+        self.settle_among(&self.up());
+    }
+
+    /// The same for these nodes.
+    pub fn settle_among(&self, hosts: &[usize]) {
+        let nodes: Vec<&Node> = hosts.iter().map(|host| &self.nodes[*host]).collect();
+        mesh::settle(&nodes);
+    }
+
+    /// Waits until they are settled and every subscription is in force everywhere.
+    pub fn wait_in_force(&self) {
+        self.settle();
+        wait::until_true("every subscription to be in force", || {
+            self.up().into_iter().all(|host| {
+                let held = self.nodes[host].ask::<report::Subscriptions>("/api/v1/subscriptions");
+                held.is_some_and(|it| it.subscriptions.iter().all(|it| it.ready))
+            })
+        });
+    }
+
+    /// Waits until every subscriber of a node that runs has got so many more messages.
+    pub fn flow(&self, messages: u64) {
+        let all: Vec<usize> = self.up();
+        self.flow_to(&all, messages);
+    }
+
+    /// The same for the subscribers of these hosts.
+    pub fn flow_to(&self, hosts: &[usize], messages: u64) {
+        let plans = self.plan.subscribers.iter().zip(&self.subscribers);
+        let concerned = plans.filter(|(plan, _)| hosts.contains(&plan.host));
+        let wanted: Vec<_> = concerned
+            .map(|(_, it)| (it, it.written() + messages))
+            .collect();
+        for (subscriber, wanted) in wanted {
+            let what = format!("{wanted} messages at {}", subscriber.what());
+            wait::until_true(&what, || subscriber.written() >= wanted);
+        }
+    }
+
+    /// Lets a fault last.
+    pub fn hold(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self, host: usize) {
+        self.say(format!("kill -9 n{}", host + 1));
+        self.nodes[host].kill();
+        self.down.insert(host);
+    }
+
+    /// Starts a node that was killed or has left; waits until it is ready.
+    pub fn start_again(&mut self, host: usize) {
+        self.spawn_again(host);
+        self.nodes[host].wait_ready();
+        self.say(format!("n{} is ready", host + 1));
+    }
+
+    /// Starts it and does not wait.
+    pub fn spawn_again(&mut self, host: usize) {
+        self.nodes[host].spawn_again();
+        self.down.remove(&host);
+        self.accounts.forget(host);
+    }
+
+    /// One more host with a node, which is ready when this returns. Gives its number.
+    pub fn join(&mut self) -> usize {
+        let host = self.network.add_host();
+        let options = self.options(host);
+        self.say(format!("n{} joins", host + 1));
+        self.nodes.push(Node::start(options));
+        host
+    }
+
+    /// Asks a node to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// If it does not end as a node that lost nothing.
+    pub fn leave(&mut self, host: usize) {
+        self.say(format!("SIGTERM to n{}", host + 1));
+        self.nodes[host].signal("TERM");
+        let code = self.nodes[host].wait_end();
+        self.down.insert(host);
+        self.say(format!("n{} has left: {code:?}", host + 1));
+        assert_eq!(code, Some(0), "the exit code of n{}", host + 1);
+    }
+
+    /// Stops a node for a while, as SIGSTOP and SIGCONT do.
+    pub fn stop(&mut self, host: usize, time: Duration) {
+        self.say(format!("SIGSTOP n{}", host + 1));
+        self.nodes[host].signal("STOP");
+        self.hold(time);
+        self.nodes[host].signal("CONT");
+        self.say(format!("SIGCONT n{}", host + 1));
+    }
+
+    /// Does something that cuts clients off from each other, and waits until all is in force again.
+    pub fn excused(&mut self, who: Apart, fault: impl FnOnce(&mut Self)) {
+        let number = self.excuses.len();
+        self.excuses.push(Excuse {
+            who,
+            from: monotonic() - ON_ITS_WAY,
+            to: None,
+        });
+        fault(self);
+        self.wait_in_force();
+        self.excuses[number].to = Some(monotonic());
+        self.say("in force again");
+    }
+
+    /// The same for clients whose node ends: also waits until they are connected again.
+    pub fn excused_restart(&mut self, who: Apart, fault: impl FnOnce(&mut Self)) {
+        let before = self.connected();
+        self.excused(who.clone(), |site| {
+            fault(site);
+            site.wait_connected(&who, &before);
+        });
+    }
+
+    /// How often each publisher was asked and each subscriber told.
+    fn connected(&self) -> (Vec<usize>, Vec<usize>) {
+        let count = |clients: &[Loader], word| clients.iter().map(|it| it.said(word)).collect();
+        (
+            count(&self.publishers, "asked"),
+            count(&self.subscribers, "ready"),
+        )
+    }
+
+    fn wait_connected(&mut self, who: &Apart, before: &(Vec<usize>, Vec<usize>)) {
+        let concerned = |host: usize| match who {
+            Apart::Host(gone) | Apart::Subscribers(gone) => host == *gone,
+            Apart::Sides(gone) => gone.contains(&host),
+            Apart::All => true,
+        };
+        let publishers = self.plan.publishers.iter().zip(&mut self.publishers);
+        for ((plan, client), asked) in publishers.zip(&before.0) {
+            if concerned(plan.host) {
+                client.wait_said("asked", asked + 1);
+            }
+        }
+        let subscribers = self.plan.subscribers.iter().zip(&mut self.subscribers);
+        for ((plan, client), ready) in subscribers.zip(&before.1) {
+            if concerned(plan.host) {
+                client.wait_said("ready", ready + 1);
+            }
+        }
+    }
+}
+
+impl Excuse {
+    /// Whether it holds between a publisher's host and a subscriber's.
+    fn concerns(&self, publisher: usize, subscriber: usize) -> bool {
+        match &self.who {
+            Apart::Host(host) => publisher == *host || subscriber == *host,
+            Apart::Subscribers(host) => subscriber == *host && publisher != *host,
+            Apart::Sides(side) => side.contains(&publisher) != side.contains(&subscriber),
+            Apart::All => true,
+        }
+    }
+
+    fn covers(&self, at: u64) -> bool {
+        at >= self.from && self.to.is_none_or(|to| at < to)
+    }
+}

@@ -1,0 +1,122 @@
+//! At rest, taken × matched = delivered + dropped: what the nodes themselves count.
+
+use super::Site;
+use crate::live::process::Node;
+use crate::live::wait;
+use std::collections::BTreeMap;
+use zmesh_node::report;
+
+/// Reasons of drops at the place of a subscriber, after a message was matched for it.
+const AFTER_MATCH: [&str; 3] = ["queue_full", "queue_oldest", "subscriber_gone"];
+
+/// What the nodes had counted at some time.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    nodes: BTreeMap<usize, Account>,
+    /// Whether a node has ended since: its counts went with it.
+    broken: bool,
+}
+
+/// What one node has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Account {
+    taken: u64,
+    matched: u64,
+    delivered: u64,
+    dropped: BTreeMap<String, u64>,
+    undone: u64,
+}
+
+impl Accounts {
+    /// A node begins to count anew.
+    pub fn forget(&mut self, host: usize) {
+        self.nodes.remove(&host);
+        self.broken = true;
+    }
+}
+
+impl Account {
+    fn of(node: &Node) -> Self {
+        let status: report::Node = node.status();
+        Self {
+            taken: status.taken_messages,
+            matched: node.metric("zmesh_messages_matched_total", ""),
+            delivered: status.delivered_messages,
+            dropped: status.dropped_messages,
+            undone: status.undone_bytes,
+        }
+    }
+
+    /// What was matched was delivered or dropped, and nothing is on its way.
+    fn is_at_rest(&self) -> bool {
+        let dropped: u64 = AFTER_MATCH
+            .iter()
+            .filter_map(|it| self.dropped.get(*it))
+            .sum();
+        self.undone == 0 && self.matched == self.delivered + dropped
+    }
+
+    fn unmatched_drops(&self) -> u64 {
+        let reasons = self
+            .dropped
+            .iter()
+            .filter(|(it, _)| !AFTER_MATCH.contains(&it.as_str()));
+        reasons.map(|(_, count)| count).sum()
+    }
+}
+
+impl Site {
+    pub(super) fn take_accounts(&self) -> Accounts {
+        let nodes = self
+            .up()
+            .into_iter()
+            .map(|host| (host, Account::of(&self.nodes[host])));
+        Accounts {
+            nodes: nodes.collect(),
+            broken: false,
+        }
+    }
+
+    /// Waits until every node that runs is at rest; says what is wrong with the counts then.
+    /// `sent` is what publishers sent, `wanted` the pairs of such a message and a subscriber.
+    pub(super) fn settle_accounts(&self, sent: u64, wanted: u64) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for host in self.up() {
+            let node = &self.nodes[host];
+            if !wait::comes_true(|| Account::of(node).is_at_rest()) {
+                complaints.push(format!("n{} at rest: {:?}", host + 1, Account::of(node)));
+            }
+        }
+        if self.accounts.broken || !self.down.is_empty() {
+            return complaints;
+        }
+        let now = self.take_accounts();
+        let rise = |what: fn(&Account) -> u64| {
+            let sum = |it: &Accounts| it.nodes.values().map(what).sum::<u64>();
+            sum(&now) - sum(&self.accounts)
+        };
+        let (taken, matched) = (rise(|it| it.taken), rise(|it| it.matched));
+        let dropped = rise(Account::unmatched_drops);
+        if taken != sent {
+            complaints.push(format!("{sent} messages sent, {taken} taken"));
+        }
+        if matched + dropped != wanted {
+            complaints.push(format!(
+                "{wanted} messages × subscribers, {matched} matched and {dropped} dropped before"
+            ));
+        }
+        complaints
+    }
+
+    /// Messages dropped, by reason, at the nodes that run.
+    pub(super) fn drops(&self) -> BTreeMap<String, u64> {
+        let mut sum = BTreeMap::new();
+        for host in self.up() {
+            for (reason, count) in self.nodes[host].status().dropped_messages {
+                *sum.entry(reason).or_insert(0) += count;
+            }
+        }
+        sum.retain(|_, count| *count > 0);
+        sum
+    }
+}

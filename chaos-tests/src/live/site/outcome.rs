@@ -1,0 +1,163 @@
+//! The end of a load: everything is handed over, and histories are compared.
+
+use super::Site;
+use crate::live::history::{Findings, Pause, Record, Sent, disagreements};
+use crate::live::load::{Loader, topic};
+use crate::live::wait;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// What came of a load.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Messages sent.
+    pub sent: u64,
+    /// What all subscribers got; the pause is that of streams that nothing was to happen to.
+    pub total: Findings,
+    /// Neighbours on a topic that two subscribers saw in different orders.
+    pub disagreements: u64,
+    /// Messages that nodes dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Everything that is wrong.
+    pub complaints: Vec<String>,
+}
+
+impl Site {
+    /// Lets the publishers end and waits until all is delivered; compares.
+    pub fn finish(&mut self) -> Outcome {
+        self.say("the load ends");
+        self.publishers.iter_mut().for_each(Loader::end);
+        self.publishers
+            .iter_mut()
+            .for_each(|it| it.wait_said("sent", 1));
+        let mut complaints = self.wait_last();
+        let mut sent = Sent::default();
+        for publisher in &mut self.publishers {
+            sent.add(&publisher.history());
+        }
+        let wants = self.plan.subscribers.iter();
+        let wanted = wants
+            .map(|it| sent.messages(|number| it.wants(number)))
+            .sum();
+        let messages = sent.messages(|_| true);
+        complaints.extend(self.settle_accounts(messages, wanted));
+        let received: Vec<Vec<Record>> = self.subscribers.iter_mut().map(Loader::history).collect();
+        let mut total = Findings::default();
+        for (number, records) in received.iter().enumerate() {
+            total.add(&self.check(&sent, number, records, &mut complaints));
+        }
+        Outcome {
+            sent: messages,
+            total,
+            disagreements: disagree(&received),
+            dropped: self.drops(),
+            complaints,
+        }
+    }
+
+    /// Every subscriber gets the last message of every topic of every publisher.
+    fn wait_last(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let up = self.up();
+        for (plan, subscriber) in self.plan.subscribers.iter().zip(&self.subscribers) {
+            for (number, publish) in (1..).zip(&self.plan.publishers) {
+                if !up.contains(&plan.host) || !up.contains(&publish.host) {
+                    continue;
+                }
+                let wanted = (0..publish.topics).filter(|it| plan.wants(*it)).count();
+                let end = format!("end {number} ");
+                if !wait::comes_true(|| subscriber.said(&end) >= wanted) {
+                    let got = subscriber.said(&end);
+                    let what = subscriber.what();
+                    complaints.push(format!(
+                        "{what} got {got} of {wanted} last messages of publisher {number}"
+                    ));
+                }
+            }
+        }
+        complaints
+    }
+
+    fn check(
+        &self,
+        sent: &Sent,
+        number: usize,
+        received: &[Record],
+        complaints: &mut Vec<String>,
+    ) -> Findings {
+        let plan = &self.plan.subscribers[number];
+        let host_of = |publisher: u16| self.plan.publishers[usize::from(publisher) - 1].host;
+        let excused = |publisher, at| {
+            let excuses = self.excuses.iter();
+            let mut concerned = excuses.filter(|it| it.concerns(host_of(publisher), plan.host));
+            concerned.any(|it| it.covers(at))
+        };
+        let found = sent.check(received, |number| plan.wants(number), excused);
+        let mut total = Findings::default();
+        for (publisher, mut found) in found {
+            let known = usize::from(publisher) <= self.plan.publishers.len();
+            if found.is_bad() {
+                let what = self.subscribers[number].what();
+                complaints.push(format!(
+                    "{what} of publisher {publisher}: {}",
+                    self.describe(&found)
+                ));
+            }
+            let touched = known
+                && self
+                    .excuses
+                    .iter()
+                    .any(|it| it.concerns(host_of(publisher), plan.host));
+            if touched {
+                found.pause = Pause::default();
+            }
+            total.add(&found);
+        }
+        total
+    }
+
+    fn describe(&self, found: &Findings) -> String {
+        let Findings {
+            lost,
+            doubled,
+            out_of_order,
+            unknown,
+            ..
+        } = found;
+        let first = found.first_lost.map_or(String::new(), |it| {
+            let seconds = (it.at as f64 - self.began as f64) / 1e9;
+            format!(
+                ", the first number {} on {} at {seconds:.3}",
+                it.number,
+                topic(it.topic)
+            )
+        });
+        format!(
+            "lost {lost}, doubled {doubled}, out of order {out_of_order}, unknown {unknown}{first}"
+        )
+    }
+
+    /// Keeps what is known of a failure in a folder.
+    pub fn save(&self, folder: &Path) -> std::io::Result<()> {
+        fs::create_dir_all(folder)?;
+        for node in &self.nodes {
+            fs::write(
+                folder.join(format!("{}.log", node.options.name)),
+                node.log(),
+            )?;
+        }
+        let events: Vec<String> = self.events().collect();
+        fs::write(folder.join("events"), events.join("\n") + "\n")?;
+        for file in fs::read_dir(self.folder.path())? {
+            let file = file?;
+            fs::copy(file.path(), folder.join(file.file_name()))?;
+        }
+        Ok(())
+    }
+}
+
+fn disagree(received: &[Vec<Record>]) -> u64 {
+    let pairs = received.iter().zip(received.iter().skip(1));
+    pairs.map(|(one, other)| disagreements(one, other)).sum()
+}

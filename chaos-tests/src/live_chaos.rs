@@ -1,0 +1,30 @@
+//! What happens to a live mesh under load, case by case, and what came of it as a table.
+
+pub mod cases;
+pub mod plans;
+pub mod runner;
+pub mod table;
+
+use clap::Args;
+
+pub use runner::run;
+
+/// `live`
+#[derive(Clone, Debug, Args)]
+pub struct LiveArgs {
+    /// Only the faults whose name begins like this (each that is given)
+    #[arg(long = "fault", value_name = "NAME")]
+    pub faults: Vec<String>,
+    /// How often each happens, each time to a new mesh
+    #[arg(long, default_value_t = 1)]
+    pub runs: u32,
+    /// Messages a second of all publishers together
+    #[arg(long, default_value_t = 20_000)]
+    pub rate: u32,
+    /// Say what happens while it does
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Only name the faults
+    #[arg(long)]
+    pub list: bool,
+}
