@@ -37,6 +37,7 @@ pub(super) enum Noticed {
 pub(super) struct Outlet {
     socket: Socket,
     monitor: Socket,
+    number: u64,
 }
 
 impl Outlet {
@@ -69,7 +70,11 @@ impl Outlet {
         monitor.set_linger(0)?;
         monitor.connect(&endpoint)?;
         socket.connect(&format!("tcp://{to}"))?;
-        Ok(Self { socket, monitor })
+        Ok(Self {
+            socket,
+            monitor,
+            number,
+        })
     }
 
     pub(super) fn socket(&self) -> &Socket {
@@ -110,6 +115,18 @@ impl Outlet {
     }
 }
 
+impl Drop for Outlet {
+    /// libzmq closes a socket later, on the thread that serves all sockets of the context, and tells
+    /// the monitor of an attempt to connect that this ends. If nobody listens there any more it waits
+    /// for ever, and nothing is sent to anybody again. So the monitor is told to want nothing first.
+    fn drop(&mut self) {
+        let nowhere = format!("inproc://unmonitored-{}", self.number);
+        if let Err(error) = self.socket.monitor(&nowhere, 0) {
+            tracing::debug!(%error, "cannot end the monitor of a gossip connection");
+        }
+    }
+}
+
 /// The two ends by which other threads wake the gossip thread. Each message is a wake-up.
 pub(super) fn wake_pair(context: &Context) -> Result<(Socket, Socket), Error> {
     let (into, out) = (context.socket(zmq::PAIR)?, context.socket(zmq::PAIR)?);
@@ -119,4 +136,71 @@ pub(super) fn wake_pair(context: &Context) -> Result<(Socket, Socket), Error> {
     out.bind(WAKE)?;
     into.connect(WAKE)?;
     Ok((into, out))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::{Duration, Instant};
+
+    use socket2::{Domain, Socket as Tcp, Type};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A port where connections are neither taken nor refused, as at a host that is cut off, and
+    /// what keeps it so.
+    fn silent() -> (SocketAddr, Tcp, Vec<TcpStream>) {
+        let listener = Tcp::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+            waiting.push(stream);
+        }
+        (address, listener, waiting)
+    }
+
+    /// Many at once, so that libzmq is not through with one when the next is closed.
+    fn close_while_trying(context: &Context, to: SocketAddr, numbers: std::ops::Range<u64>) {
+        let tried: Vec<_> = numbers
+            .map(|number| Outlet::open(context, to, number).unwrap())
+            .collect();
+        let start = Instant::now();
+        for outlet in &tried {
+            while outlet.noticed() != Some(Noticed::Trying) {
+                assert!(start.elapsed() < PATIENCE, "nothing is tried any more");
+                zmq::poll(&mut [outlet.monitor().as_poll_item(zmq::POLLIN)], 1000).unwrap();
+            }
+        }
+        // Until they have been quiet for longer than libzmq goes without looking.
+        let mut items: Vec<_> = tried
+            .iter()
+            .map(|outlet| outlet.monitor().as_poll_item(zmq::POLLIN))
+            .collect();
+        zmq::poll(&mut items, 20).unwrap();
+    }
+
+    #[test]
+    fn closing_connections_that_are_being_tried_leaves_the_others_alone() {
+        let context = Context::new();
+        let inbox = context.socket(zmq::ROUTER).unwrap();
+        inbox.set_linger(0).unwrap();
+        inbox.bind("tcp://127.0.0.1:*").unwrap();
+        let bound = inbox.get_last_endpoint().unwrap().unwrap();
+        let works = bound.strip_prefix("tcp://").unwrap().parse().unwrap();
+        let (silent, _listener, _waiting) = silent();
+        for round in 0..5 {
+            close_while_trying(&context, silent, 100 * round..100 * (round + 1));
+        }
+        let other = Outlet::open(&context, works, 500).unwrap();
+        let start = Instant::now();
+        while !other.send(b"packet").unwrap() {
+            assert!(start.elapsed() < PATIENCE, "nothing is sent any more");
+            zmq::poll(&mut [other.socket().as_poll_item(zmq::POLLOUT)], 100).unwrap();
+        }
+    }
 }
