@@ -6,13 +6,14 @@ pub mod runner;
 pub mod table;
 
 use clap::Args;
+use std::path::PathBuf;
 
 pub use runner::run;
 
 /// `live`
 #[derive(Clone, Debug, Args)]
 pub struct LiveArgs {
-    /// Only the faults whose name begins like this (each that is given)
+    /// Only this fault (each that is given)
     #[arg(long = "fault", value_name = "NAME")]
     pub faults: Vec<String>,
     /// How often each happens, each time to a new mesh
@@ -21,10 +22,13 @@ pub struct LiveArgs {
     /// Messages a second of all publishers together
     #[arg(long, default_value_t = 20_000)]
     pub rate: u32,
-    /// Say what happens while it does
+    /// Say what happened in each run
     #[arg(long, short)]
     pub verbose: bool,
     /// Only name the faults
     #[arg(long)]
     pub list: bool,
+    /// One run in this process, with all it writes down in this folder
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    pub run_into: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! What clients sent and received, and whether the one follows from the other.
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::time::Duration;
 pub const RECORD_BYTES: usize = 16;
 
 /// A message that a client sent or received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Number of its publisher.
     pub publisher: u16,
@@ -32,7 +33,7 @@ pub struct Sent {
 }
 
 /// The longest time in which a stream brought nothing, between two of its messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pause {
     /// How long.
     pub length: Duration,
@@ -43,7 +44,7 @@ pub struct Pause {
 }
 
 /// What one subscriber got of one publisher, or a sum of such.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// Messages received.
     pub received: u64,
@@ -110,13 +111,13 @@ impl Sent {
     }
 
     /// Compares what a subscriber received with what was sent, for each publisher. `wanted` says
-    /// which topics it asked for, `excused` which messages of a publisher it need not have got,
-    /// by the time at which they were sent.
+    /// which topics it asked for, `excused` whether it may miss what a publisher sent between two
+    /// times; a pause in which it may does not count.
     pub fn check(
         &self,
         received: &[Record],
         wanted: impl Fn(u16) -> bool,
-        excused: impl Fn(u16, u64) -> bool,
+        excused: impl Fn(u16, u64, u64) -> bool,
     ) -> BTreeMap<u16, Findings> {
         let mut findings: BTreeMap<u16, Findings> = BTreeMap::new();
         let mut progress: HashMap<Stream, Progress> = HashMap::new();
@@ -130,7 +131,11 @@ impl Sent {
                 Some(times) => {
                     let seen = progress.entry(record.stream());
                     let seen = seen.or_insert_with(|| Progress::new(times.len()));
-                    seen.take(record, found);
+                    let pause = seen.take(record, found);
+                    let to = pause.from + pause.length.as_nanos() as u64;
+                    if pause > found.pause && !excused(record.publisher, pause.from, to) {
+                        found.pause = pause;
+                    }
                 }
                 None => found.unknown += 1,
             }
@@ -145,7 +150,7 @@ impl Sent {
                 if seen.is_some_and(|it| it.seen[number as usize]) {
                     continue;
                 }
-                if excused(publisher, at) {
+                if excused(publisher, at, at) {
                     found.excused += 1;
                 } else {
                     found.lost += 1;
@@ -184,7 +189,8 @@ impl Progress {
         }
     }
 
-    fn take(&mut self, record: &Record, found: &mut Findings) {
+    /// Counts a message; gives the time since the one before.
+    fn take(&mut self, record: &Record, found: &mut Findings) -> Pause {
         found.received += 1;
         let before = std::mem::replace(&mut self.seen[record.number as usize], true);
         if before {
@@ -193,13 +199,11 @@ impl Progress {
             found.out_of_order += 1;
         }
         self.next = self.next.max(record.number + 1);
-        if let Some(from) = self.last_at.replace(record.at) {
-            let pause = Pause {
-                length: Duration::from_nanos(record.at.saturating_sub(from)),
-                from,
-                topic: record.topic,
-            };
-            found.pause = found.pause.max(pause);
+        let from = self.last_at.replace(record.at).unwrap_or(record.at);
+        Pause {
+            length: Duration::from_nanos(record.at.saturating_sub(from)),
+            from,
+            topic: record.topic,
         }
     }
 }
@@ -261,7 +265,7 @@ mod tests {
     }
 
     /// Ten messages of publisher 1 on topic 0, and what a subscriber makes of them.
-    fn findings(received: &[u32], excused: impl Fn(u16, u64) -> bool) -> Findings {
+    fn findings(received: &[u32], excused: impl Fn(u64, u64) -> bool) -> Findings {
         let mut sent = Sent::default();
         sent.add(
             &(0..10)
@@ -272,7 +276,7 @@ mod tests {
             .iter()
             .map(|number| record(1, 0, *number))
             .collect();
-        sent.check(&received, |_| true, excused)[&1]
+        sent.check(&received, |_| true, |_, from, to| excused(from, to))[&1]
     }
 
     fn all_but(missing: &[u32]) -> Vec<u32> {
@@ -291,9 +295,17 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_lost_unless_it_is_excused() {
-        let found = findings(&all_but(&[3, 4, 9]), |_, at| at == 4 * MS);
+        let found = findings(&all_but(&[3, 4, 9]), |from, to| {
+            (from..=to).contains(&(4 * MS))
+        });
         assert_eq!((found.lost, found.excused, found.is_bad()), (2, 1, true));
         assert_eq!(found.first_lost, Some(record(1, 0, 3)));
+        assert_eq!(
+            found.pause.length,
+            Duration::from_millis(1),
+            "the other is excused"
+        );
+        let found = findings(&all_but(&[3, 4, 9]), |_, _| false);
         assert_eq!(found.pause.length, Duration::from_millis(3));
         assert_eq!(findings(&[], |_, _| false).lost, 10);
     }
@@ -320,7 +332,7 @@ mod tests {
         let found = sent.check(
             &[record(1, 0, 0), record(1, 1, 0)],
             |topic| topic == 0,
-            |_, _| false,
+            |_, _, _| false,
         );
         assert_eq!(
             (found[&1].unknown, found[&1].received, found[&1].lost),

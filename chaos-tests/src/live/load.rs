@@ -45,8 +45,16 @@ pub struct Loader {
     what: String,
     child: Child,
     stdin: Option<ChildStdin>,
-    said: Arc<Mutex<Vec<String>>>,
+    said: Arc<Mutex<Said>>,
     file: PathBuf,
+}
+
+/// What a client has said.
+#[derive(Debug, Default)]
+struct Said {
+    lines: Vec<String>,
+    /// It says nothing more.
+    ended: bool,
 }
 
 /// The topic of this number.
@@ -98,13 +106,14 @@ impl Loader {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let spawned = host.namespace.spawn(&mut command);
         let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::new(Mutex::new(Said::default()));
         let (stdout, heard) = (child.stdout.take(), Arc::clone(&said));
         thread::spawn(move || {
             let stdout = BufReader::new(stdout.expect("stdout is piped"));
             for line in stdout.lines().map_while(Result::ok) {
-                heard.lock().expect("no reader panics").push(line);
+                heard.lock().expect("no reader panics").lines.push(line);
             }
+            heard.lock().expect("no reader panics").ended = true;
         });
         Self {
             what,
@@ -118,7 +127,8 @@ impl Loader {
     /// How often it has said something that begins like this.
     pub fn said(&self, word: &str) -> usize {
         let said = self.said.lock().expect("no reader panics");
-        said.iter().filter(|line| line.starts_with(word)).count()
+        let lines = said.lines.iter();
+        lines.filter(|line| line.starts_with(word)).count()
     }
 
     /// Waits until it has said so as often as this.
@@ -128,9 +138,9 @@ impl Loader {
     pub fn wait_said(&mut self, word: &str, times: usize) {
         let what = format!("{} to say {word} {times} times", self.what);
         wait::until_true(&what, || {
-            let ended = self.child.try_wait().expect("the process is ours to ask");
+            let ended = self.said.lock().expect("no reader panics").ended;
             let found = self.said(word) >= times;
-            assert!(found || ended.is_none(), "{} ended: {ended:?}", self.what);
+            assert!(found || !ended, "{} ended early", self.what);
             found
         });
     }

@@ -153,16 +153,11 @@ impl Network {
         self.slow.push(host);
     }
 
-    /// Every established connection of a host is reset, at both ends.
+    /// Every established connection between a host and another is reset, at both ends.
     pub fn reset(&self, host: usize) {
-        let other_hosts = [
-            "-K",
-            "state",
-            "established",
-            "src",
-            &self.hosts[host].address,
-        ];
-        self.hosts[host].namespace.run("ss", &other_hosts, "");
+        let Host { namespace, address } = &self.hosts[host];
+        let to_others = format!("src {address} and not dst {address}");
+        namespace.run("ss", &["-K", "state", "established", &to_others], "");
     }
 
     /// Everything is as at the start.
@@ -263,9 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_seen_at_both_ends() {
-        let network = Network::new(2);
+    fn a_reset_is_seen_at_both_ends_and_by_nobody_else() {
+        let network = Network::new(3);
         let (mut one, mut other) = connect(&network);
+        network.reset(2);
+        assert!(arrives(&mut one, &mut other), "the reset is elsewhere");
         network.reset(1);
         let ends = [&mut one, &mut other].map(|end| end.read(&mut [0]));
         assert_eq!(

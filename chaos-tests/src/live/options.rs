@@ -22,6 +22,8 @@ pub struct Options {
     pub ports: [u16; 3],
     /// Where it runs, if not where the test does.
     pub namespace: Option<Arc<Namespace>>,
+    /// Where its log is kept, beside in memory.
+    pub log_file: Option<PathBuf>,
     /// More flags.
     pub flags: Vec<String>,
 }
@@ -96,6 +98,7 @@ impl Options {
             bind: "127.0.0.1".into(),
             ports: [0; 3],
             namespace: None,
+            log_file: None,
             flags: Vec::new(),
         }
     }

@@ -4,7 +4,8 @@ use super::http;
 use super::options::Options;
 use super::wait;
 use serde::de::DeserializeOwned;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -253,19 +254,18 @@ fn spawn(options: &Options, said: &Said) -> Child {
         None => command.spawn(),
     };
     let mut child = spawned.expect("the program can be started");
-    keep(
-        child.stdout.take().expect("stdout is piped"),
-        said.stdout.clone(),
-    );
-    keep(
-        child.stderr.take().expect("stderr is piped"),
-        said.stderr.clone(),
-    );
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let file = options.log_file.as_ref().map(|path| {
+        let file = File::options().create(true).append(true).open(path);
+        file.expect("room for a log")
+    });
+    keep(stdout.expect("stdout is piped"), said.stdout.clone(), None);
+    keep(stderr.expect("stderr is piped"), said.stderr.clone(), file);
     child
 }
 
 /// Reads to the end, so that the process never waits for us.
-fn keep(stream: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+fn keep(stream: impl Read + Send + 'static, into: Arc<Mutex<String>>, mut file: Option<File>) {
     thread::spawn(move || {
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
@@ -273,6 +273,10 @@ fn keep(stream: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
             .read_until(b'\n', &mut line)
             .is_ok_and(|count| count > 0)
         {
+            if let Some(file) = &mut file {
+                // A full disk fails the test elsewhere.
+                let _ = file.write_all(&line);
+            }
             let mut kept = into.lock().expect("no reader panics");
             if kept.len() < MAX_LOG_BYTES {
                 kept.push_str(&String::from_utf8_lossy(&line));

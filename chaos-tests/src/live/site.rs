@@ -16,8 +16,10 @@ use super::process::Node;
 use super::wait;
 use accounts::Accounts;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tempfile::TempDir;
 use zmesh_node::report;
 
 /// Ports of every node: clients, gossip, links.
@@ -81,13 +83,14 @@ pub struct Site {
     accounts: Accounts,
     /// When the load began.
     began: u64,
-    events: Vec<(u64, String)>,
-    folder: TempDir,
+    folder: PathBuf,
+    events: File,
 }
 
 impl Site {
-    /// Starts the nodes and waits until they hold one view.
-    pub fn start(plan: Plan) -> Self {
+    /// Starts the nodes and waits until they hold one view. Logs, histories and what happens are
+    /// written into a folder as they come.
+    pub fn start(plan: Plan, folder: &Path) -> Self {
         let mut site = Self {
             network: Network::new(plan.hosts),
             nodes: Vec::new(),
@@ -98,8 +101,8 @@ impl Site {
             down: BTreeSet::new(),
             accounts: Accounts::default(),
             began: monotonic(),
-            events: Vec::new(),
-            folder: tempfile::tempdir().expect("a place for files"),
+            events: File::create(folder.join("events")).expect("room for a file"),
+            folder: folder.to_path_buf(),
             plan,
         };
         for host in 0..site.plan.hosts {
@@ -113,7 +116,7 @@ impl Site {
 
     /// Starts the clients, and lets them publish once everything is in force.
     pub fn load(&mut self) {
-        let folder = self.plan.history.then(|| self.folder.path());
+        let folder = self.plan.history.then_some(self.folder.as_path());
         for subscribe in &self.plan.subscribers {
             let host = self.network.host(subscribe.host);
             self.subscribers.push(subscribe.start(host, folder));
@@ -139,19 +142,15 @@ impl Site {
         let address = |seed: &usize| format!("{}:{}", self.network.host(*seed).address, PORTS[1]);
         let mut options = seeds.fold(options, |options, seed| options.seed(&address(seed)));
         options.flags.extend(self.plan.flags.iter().cloned());
+        options.log_file = Some(self.folder.join(format!("{}.log", options.name)));
         options.on(self.network.host(host), PORTS)
     }
 
-    /// Notes what happens, for whoever looks at a failure.
+    /// Notes what happens, with seconds since the load began, for whoever looks at a failure.
     pub fn say(&mut self, what: impl Into<String>) {
-        self.events.push((monotonic(), what.into()));
-    }
-
-    /// What happened, with seconds since the load began.
-    pub fn events(&self) -> impl Iterator<Item = String> {
-        let seconds = |at: u64| (at as f64 - self.began as f64) / 1e9;
-        let lines = self.events.iter();
-        lines.map(move |(at, what)| format!("{:8.3} {what}", seconds(*at)))
+        let seconds = (monotonic() - self.began) as f64 / 1e9;
+        // A full disk fails the test elsewhere.
+        let _ = writeln!(self.events, "{seconds:8.3} {}", what.into());
     }
 
     /// Hosts whose nodes run.
@@ -323,7 +322,8 @@ impl Excuse {
         }
     }
 
-    fn covers(&self, at: u64) -> bool {
-        at >= self.from && self.to.is_none_or(|to| at < to)
+    /// Whether it holds at some time between these.
+    fn covers(&self, from: u64, to: u64) -> bool {
+        to >= self.from && self.to.is_none_or(|end| from < end)
     }
 }

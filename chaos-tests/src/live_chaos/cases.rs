@@ -2,7 +2,7 @@
 
 use super::plans::{five_nodes, three_nodes};
 use crate::live::site::{Apart, Plan, Site};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A host with a publisher and a subscriber.
 const CLIENTS: usize = 2;
@@ -226,11 +226,12 @@ fn split(site: &mut Site) {
     site.excused(Apart::Sides(other.to_vec()), |site| {
         site.say("the cut begins");
         site.network.isolate(&other);
+        let begin = Instant::now();
         site.settle_among(&one);
         site.settle_among(&other);
         site.say("one view on each side");
         site.flow(SOME);
-        site.hold(Duration::from_secs(60));
+        site.hold(Duration::from_secs(60).saturating_sub(begin.elapsed()));
         site.network.heal();
         site.say("the cut ends");
     });

@@ -1,31 +1,25 @@
-//! Runs the cases one after the other.
+//! Runs the cases one after the other, each in a process of its own: whatever becomes of it, its
+//! namespaces and all that runs in them end with it, and the others still run.
 
 use super::LiveArgs;
 use super::cases::{CASES, Case, SOME};
 use super::table::{Row, spread, table};
 use crate::live::site::Site;
 use crate::live::site::outcome::Outcome;
-use anyhow::{Result, ensure};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Runs what was asked for, prints the table, and fails if a promise was broken.
 ///
 /// # Errors
 /// If one was, or no fault has such a name.
 pub fn run(args: &LiveArgs) -> Result<()> {
-    let asked = |case: &&Case| {
-        args.faults.is_empty()
-            || args
-                .faults
-                .iter()
-                .any(|it| case.name.starts_with(it.as_str()))
-    };
-    let cases: Vec<&Case> = CASES.iter().filter(asked).collect();
-    ensure!(
-        !cases.is_empty(),
-        "no fault has such a name; `--list` names them"
-    );
+    if let Some(folder) = &args.run_into {
+        return run_alone(args, folder);
+    }
+    let cases = asked_for(args)?;
     if args.list {
         cases
             .iter()
@@ -33,67 +27,120 @@ pub fn run(args: &LiveArgs) -> Result<()> {
         return Ok(());
     }
     let mut rows = Vec::new();
-    let mut bad = 0;
     for case in cases {
         let first = rows.len();
         for number in 1..=args.runs {
-            eprintln!("{} {number} of {}: {}", case.name, args.runs, case.what);
-            let outcome = run_case(case, args);
-            bad += u32::from(!is_good(&outcome));
-            rows.push(Row {
-                name: case.name,
-                outcome,
-            });
+            eprintln!("{}, {number} of {}: {}", case.name, args.runs, case.what);
+            let name = case.name;
+            let outcome = run_apart(case, args).map_err(|error| format!("{error:#}"));
+            rows.push(Row { name, outcome });
         }
         summarise(&rows[first..]);
     }
     println!("{}", table(&rows));
+    let bad = rows.iter().filter(|row| !row.is_good()).count();
     ensure!(bad == 0, "{bad} of {} runs broke a promise", rows.len());
     Ok(())
 }
 
-/// Whether everything is as promised.
-fn is_good(outcome: &Result<Outcome, String>) -> bool {
-    outcome.as_ref().is_ok_and(|it| it.complaints.is_empty())
+fn asked_for(args: &LiveArgs) -> Result<Vec<&'static Case>> {
+    let mut cases = Vec::new();
+    for name in &args.faults {
+        let found: Vec<_> = CASES.iter().filter(|case| case.name == name).collect();
+        ensure!(
+            !found.is_empty(),
+            "there is no fault {name:?}: `--list` names them"
+        );
+        cases.extend(found);
+    }
+    Ok(if cases.is_empty() {
+        CASES.iter().collect()
+    } else {
+        cases
+    })
 }
 
-/// One run of a case: what came of it, or how it ended before its time.
-pub fn run_case(case: &Case, args: &LiveArgs) -> Result<Outcome, String> {
-    let plan = (case.plan)(args.rate);
-    let started = catch_unwind(|| Site::start(plan));
-    let mut site = started.map_err(|panic| text(&*panic))?;
-    let done = catch_unwind(AssertUnwindSafe(|| {
-        site.load();
-        site.flow(SOME);
-        (case.fault)(&mut site);
-        site.flow(SOME);
-        site.finish()
-    }));
-    let outcome = done.map_err(|panic| text(&*panic));
-    if args.verbose || !is_good(&outcome) {
-        site.events().for_each(|line| eprintln!("{line}"));
+/// One run in a process of its own. What it wrote down is kept if anything is wrong.
+fn run_apart(case: &Case, args: &LiveArgs) -> Result<Outcome> {
+    let program = std::env::current_exe().context("this program")?;
+    let folder = folder(&program, case.name);
+    // What a run before this one left.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let mut command = Command::new(&program);
+    command.args([
+        "live",
+        "--fault",
+        case.name,
+        "--rate",
+        &args.rate.to_string(),
+    ]);
+    command
+        .arg("--run-into")
+        .arg(&folder)
+        .stderr(Stdio::piped());
+    let output = command.output().context("this program again")?;
+    let events = fs::read_to_string(folder.join("events")).unwrap_or_default();
+    if args.verbose {
+        eprint!("{events}");
     }
-    if !is_good(&outcome) {
-        let folder = folder(case.name);
-        match site.save(&folder) {
-            Ok(()) => eprintln!("logs and histories are in {}", folder.display()),
-            Err(error) => eprintln!("logs and histories are lost: {error}"),
-        }
+    let outcome = outcome_of(&output);
+    let good = outcome.as_ref().is_ok_and(|it| it.complaints.is_empty());
+    if good {
+        fs::remove_dir_all(&folder).context("what it wrote down")?;
+        return outcome;
     }
     if let Ok(outcome) = &outcome {
         outcome
             .complaints
             .iter()
             .for_each(|it| eprintln!("{}: {it}", case.name));
+    } else {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
     }
+    eprintln!("{events}logs and histories are in {}", folder.display());
     outcome
 }
 
+/// What a run prints, or the reason for its end.
+fn outcome_of(output: &std::process::Output) -> Result<Outcome> {
+    if output.status.success() {
+        return serde_json::from_slice(&output.stdout).context("what a run prints");
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let mut lines = said
+        .lines()
+        .skip_while(|line| !line.contains("panicked at"));
+    let reason = lines.nth(1).or(said.lines().last()).unwrap_or_default();
+    bail!("{reason}")
+}
+
+/// One run, in this process; prints what came of it.
+fn run_alone(args: &LiveArgs, folder: &Path) -> Result<()> {
+    for case in asked_for(args)? {
+        let outcome = run_case(case, args.rate, folder);
+        println!("{}", serde_json::to_string(&outcome)?);
+    }
+    Ok(())
+}
+
+/// One run of a case; logs and histories go into a folder.
+///
+/// # Panics
+/// If something that must happen does not.
+pub fn run_case(case: &Case, rate: u32, folder: &Path) -> Outcome {
+    let mut site = Site::start((case.plan)(rate), folder);
+    site.load();
+    site.flow(SOME);
+    (case.fault)(&mut site);
+    site.flow(SOME);
+    site.finish()
+}
+
 /// Where a failure is kept.
-fn folder(name: &str) -> PathBuf {
-    let target = std::env::current_exe().ok();
-    let target = target.and_then(|it| Some(it.parent()?.parent()?.to_path_buf()));
-    target.unwrap_or_default().join("chaos").join(name)
+fn folder(program: &Path, name: &str) -> PathBuf {
+    let target = program.parent().and_then(Path::parent);
+    target.unwrap_or(Path::new(".")).join("chaos").join(name)
 }
 
 fn summarise(rows: &[Row]) {
@@ -102,10 +149,4 @@ fn summarise(rows: &[Row]) {
         let pauses: Vec<_> = outcomes.map(|it| it.total.pause.length).collect();
         println!("{}: longest pause {}", rows[0].name, spread(&pauses));
     }
-}
-
-fn text(panic: &(dyn std::any::Any + Send)) -> String {
-    let known = panic.downcast_ref::<String>().cloned();
-    let known = known.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-    known.unwrap_or_else(|| "a panic".into())
 }

@@ -13,6 +13,15 @@ pub struct Row {
     pub outcome: Result<Outcome, String>,
 }
 
+impl Row {
+    /// Whether everything was as promised.
+    pub fn is_good(&self) -> bool {
+        self.outcome
+            .as_ref()
+            .is_ok_and(|it| it.complaints.is_empty())
+    }
+}
+
 const HEAD: &str = "| fault | messages | lost | doubled | out of order | longest pause | dropped |\n\
     |---|---|---|---|---|---|---|";
 

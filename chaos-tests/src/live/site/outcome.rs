@@ -1,19 +1,18 @@
 //! The end of a load: everything is handed over, and histories are compared.
 
 use super::Site;
-use crate::live::history::{Findings, Pause, Record, Sent, disagreements};
+use crate::live::history::{Findings, Record, Sent, disagreements};
 use crate::live::load::{Loader, topic};
 use crate::live::wait;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 /// What came of a load.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// Messages sent.
     pub sent: u64,
-    /// What all subscribers got; the pause is that of streams that nothing was to happen to.
+    /// What all subscribers got; pauses that a fault excuses do not count.
     pub total: Findings,
     /// Neighbours on a topic that two subscribers saw in different orders.
     pub disagreements: u64,
@@ -88,29 +87,20 @@ impl Site {
     ) -> Findings {
         let plan = &self.plan.subscribers[number];
         let host_of = |publisher: u16| self.plan.publishers[usize::from(publisher) - 1].host;
-        let excused = |publisher, at| {
+        let excused = |publisher, from, to| {
             let excuses = self.excuses.iter();
             let mut concerned = excuses.filter(|it| it.concerns(host_of(publisher), plan.host));
-            concerned.any(|it| it.covers(at))
+            concerned.any(|it| it.covers(from, to))
         };
         let found = sent.check(received, |number| plan.wants(number), excused);
         let mut total = Findings::default();
-        for (publisher, mut found) in found {
-            let known = usize::from(publisher) <= self.plan.publishers.len();
+        for (publisher, found) in found {
             if found.is_bad() {
                 let what = self.subscribers[number].what();
                 complaints.push(format!(
                     "{what} of publisher {publisher}: {}",
                     self.describe(&found)
                 ));
-            }
-            let touched = known
-                && self
-                    .excuses
-                    .iter()
-                    .any(|it| it.concerns(host_of(publisher), plan.host));
-            if touched {
-                found.pause = Pause::default();
             }
             total.add(&found);
         }
@@ -136,24 +126,6 @@ impl Site {
         format!(
             "lost {lost}, doubled {doubled}, out of order {out_of_order}, unknown {unknown}{first}"
         )
-    }
-
-    /// Keeps what is known of a failure in a folder.
-    pub fn save(&self, folder: &Path) -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        for node in &self.nodes {
-            fs::write(
-                folder.join(format!("{}.log", node.options.name)),
-                node.log(),
-            )?;
-        }
-        let events: Vec<String> = self.events().collect();
-        fs::write(folder.join("events"), events.join("\n") + "\n")?;
-        for file in fs::read_dir(self.folder.path())? {
-            let file = file?;
-            fs::copy(file.path(), folder.join(file.file_name()))?;
-        }
-        Ok(())
     }
 }
 
