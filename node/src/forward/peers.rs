@@ -352,6 +352,18 @@ impl PeerState {
             || self.say_holding
     }
 
+    /// This node did not run for so long, as a stopped process or a suspended machine does not:
+    /// that was no silence of the peer's.
+    pub(crate) fn excuse(&mut self, late: Time, now: Time) {
+        for since in [
+            &mut self.progress_at,
+            &mut self.held_since,
+            &mut self.down_since,
+        ] {
+            *since = (*since + late).min(now);
+        }
+    }
+
     /// Takes back what waits for the link and is for the peer's clients.
     pub(crate) fn drop_deliveries(&mut self) {
         let mut dropped = 0;

@@ -16,6 +16,10 @@ const EXPIRY: Time = Time::from_secs(30);
 impl Router {
     /// Looks at everything that depends on time.
     pub fn handle_timeout(&mut self, now: Time) {
+        let late = now.saturating_sub(self.next_tick);
+        for slot in self.peers.slots() {
+            self.peers.get_mut(slot).excuse(late, now);
+        }
         self.next_tick = now + TICK;
         self.pass_over_the_silent(now);
         self.say_holding();

@@ -134,6 +134,20 @@ fn a_node_that_acks_nothing_is_passed_over_and_taken_up_again() {
 }
 
 #[test]
+fn a_node_that_stood_still_does_not_pass_over_the_others_for_it() {
+    let mut world = at_rest(Plan::calm(7));
+    subscriber_to_all(&mut world, B);
+    world.publish_everything();
+    world.move_clients();
+    assert!(owed(&world, B) > 0);
+    world.now += Duration::from_secs(30);
+    world.pass_time(0);
+    assert_eq!(world.oracle.passed_over, 0);
+    assert!(world.come_to_rest());
+    assert_eq!(owed(&world, B), 0);
+}
+
+#[test]
 fn a_prefix_given_up_and_taken_again_is_in_force_only_when_it_is_in_force_again() {
     let mut world = at_rest(Plan::calm(4));
     let index = subscriber_to_all(&mut world, B);
