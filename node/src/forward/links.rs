@@ -68,6 +68,9 @@ impl Router {
         state.accepted = true;
         // Its state may have been made anew since it was taken for dead.
         state.held_dead = self.departed.contains(peer);
+        if state.held_dead {
+            state.await_also(std::iter::once(peer), now);
+        }
     }
 
     /// A peer's link to this node is down.
@@ -252,7 +255,8 @@ impl Router {
     }
 
     /// Takes up links whose records waited for interest that is now known, or for nodes that
-    /// are known to be gone, or have waited long enough.
+    /// are known to be gone, or have waited long enough. One that is held dead and yet speaks is
+    /// likely to be held alive soon: till then nothing would go to its own clients.
     pub(super) fn release_held(&mut self, now: Time) {
         for slot in self.peers.slots() {
             let Some(peer) = self.peers.get(slot) else {
@@ -264,8 +268,11 @@ impl Router {
             let patient = now.saturating_sub(peer.held_since) < INTEREST_PATIENCE;
             let unknown = |(instance, version): &(Instance, u64)| {
                 let slot = self.peers.find(*instance);
-                let peer = slot.and_then(|slot| self.peers.get(slot));
-                peer.is_some_and(|peer| peer.is_here() && !peer.knows_interest(*version))
+                let other = slot.and_then(|slot| self.peers.get(slot));
+                other.is_some_and(|other| match other.is_here() {
+                    true => !other.knows_interest(*version) && *instance != peer.instance,
+                    false => other.is_missed() && *instance == peer.instance,
+                })
             };
             let awaiting = peer.awaiting.iter().map(|(it, version)| (*it, *version));
             let (still, given_up): (BTreeMap<_, _>, Vec<_>) = if patient {

@@ -117,7 +117,7 @@ pub(crate) struct PeerState {
     pub(crate) told_interest: Option<u64>,
     pub(crate) say_holding: bool,
     /// Messages from it that wait until the interest of `awaiting` is known, each at this version
-    /// or later.
+    /// or later; its own name is among them while it is held dead although its link stands.
     pub(crate) held: VecDeque<Message>,
     pub(crate) awaiting: BTreeMap<Instance, u64>,
     pub(crate) held_since: Time,
@@ -350,6 +350,16 @@ impl PeerState {
             || !self.dones.is_empty()
             || self.interest_ack.is_some()
             || self.say_holding
+    }
+
+    /// Its messages wait for the interest of these, or for these to be held alive.
+    pub(crate) fn await_also(&mut self, instances: impl Iterator<Item = Instance>, now: Time) {
+        if self.awaiting.is_empty() {
+            self.held_since = now;
+        }
+        for instance in instances {
+            self.awaiting.entry(instance).or_insert(0);
+        }
     }
 
     /// This node did not run for so long, as a stopped process or a suspended machine does not:

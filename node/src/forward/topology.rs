@@ -87,6 +87,9 @@ impl Router {
             } else if was_here {
                 peer.held_dead = true;
                 self.departed.add(peer.instance, now);
+                if peer.accepted {
+                    peer.await_also(std::iter::once(peer.instance), now);
+                }
             }
             if self.topology.gone.contains(&peer.instance) {
                 peer.learned_at = None;
@@ -106,16 +109,11 @@ impl Router {
     fn await_returned(&mut self, returned: &[Instance], now: Time) {
         for slot in self.peers.slots() {
             let peer = self.peers.get_mut(slot);
-            let others = returned.iter().copied();
-            let others = others.filter(|instance| *instance != peer.instance);
+            let itself = peer.instance;
+            let others = returned.iter().filter(|instance| **instance != itself);
             // Also from one that is itself held dead: it may hold this node alive, and give it records.
             if peer.accepted {
-                if peer.awaiting.is_empty() {
-                    peer.held_since = now;
-                }
-                for instance in others {
-                    peer.awaiting.entry(instance).or_insert(0);
-                }
+                peer.await_also(others.copied(), now);
             }
         }
     }

@@ -179,17 +179,36 @@ fn what_a_node_misses_while_it_is_held_dead_by_mistake_is_counted() {
         world.publish_everything();
         seconds_later(&mut world, 1);
     }
+    seconds_later(&mut world, 20);
+    assert!(world.come_to_rest());
     let missing = world.subscribers[index].owed.len() as u64;
     let routers = world.processes.values().map(|process| &process.router);
     let counted = |router: &Router| dropped(&router.stats(), DropReason::Unreachable);
     let counted: u64 = routers.map(counted).sum();
     assert!(missing > 0 && missing <= counted, "{missing} of {counted}");
     world.subscribers[index].owed.clear();
-    seconds_later(&mut world, 20);
-    assert!(world.come_to_rest());
     world.publish_everything();
     assert!(world.come_to_rest());
     assert_eq!(world.subscribers[index].owed.len(), 0);
+}
+
+#[test]
+fn what_a_node_held_dead_publishes_to_its_own_clients_waits_until_it_is_held_alive() {
+    let mut world = at_rest(Plan::calm(8));
+    let index = subscriber_to_all(&mut world, B);
+    let until = world.now + Duration::from_secs(3);
+    for node in [A, C] {
+        world.process(node).membership.doubt(B, until);
+        world.refresh(node);
+    }
+    for _ in 0..3 {
+        world.publish_everything();
+        seconds_later(&mut world, 1);
+    }
+    assert!(world.come_to_rest());
+    let owed = world.subscribers[index].owed.values();
+    assert_eq!(owed.filter(|owed| owed.origin == B).count(), 0);
+    assert_eq!(world.oracle.passed_over, 0);
 }
 
 #[test]
