@@ -66,6 +66,9 @@ impl Router {
         let state = self.peers.get_mut(slot);
         state.accepted_closed();
         state.accepted = true;
+        // Whoever makes a link again will take messages again.
+        state.passed_over = false;
+        state.progress_at = now;
         // Its state may have been made anew since it was taken for dead.
         state.held_dead = self.departed.contains(peer);
         if state.held_dead {

@@ -148,6 +148,37 @@ fn a_node_that_stood_still_does_not_pass_over_the_others_for_it() {
 }
 
 #[test]
+fn a_node_that_was_passed_over_is_taken_up_again_when_its_link_is_there() {
+    let mut world = at_rest(Plan::calm(9));
+    subscriber_to_all(&mut world, B);
+    let until = world.now + Duration::from_secs(3600);
+    for (from, to) in [(2, 1), (1, 2)] {
+        world.cuts.insert((from, to), until);
+        let ends = [from, to].map(|id| world.instances()[usize::from(id)]);
+        let id = world.process(ends[0]).dialed[&ends[1]];
+        world.break_session(id);
+    }
+    world.publish_everything();
+    seconds_later(&mut world, 10);
+    let stats = world.process(C).router.stats();
+    assert!(dropped(&stats, DropReason::PassedOver) > 0);
+    for subscriber in &mut world.subscribers {
+        subscriber.owed.clear();
+    }
+    // Its own link comes back, and only later the one to it.
+    world.cuts.insert((1, 2), world.now);
+    while !world.process(C).accepted.contains_key(&B) {
+        world.step();
+    }
+    world.publish_everything();
+    world.step();
+    assert!(!world.process(C).dialed.contains_key(&B));
+    world.heal();
+    assert!(world.come_to_rest());
+    assert_eq!(owed(&world, B), 0);
+}
+
+#[test]
 fn a_prefix_given_up_and_taken_again_is_in_force_only_when_it_is_in_force_again() {
     let mut world = at_rest(Plan::calm(4));
     let index = subscriber_to_all(&mut world, B);
