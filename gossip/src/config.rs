@@ -52,7 +52,8 @@ pub struct Config {
     pub seed_retry: Duration,
     /// The same for a seed that refused us: only an operator can mend that.
     pub refused_seed_retry: Duration,
-    /// Time after which a dead member is called on first; doubled each time, up to the next.
+    /// Time after which a dead member is called on first, and the shortest time between two calls;
+    /// the longer it has been dead, the longer that is.
     pub dead_call_first: Duration,
     /// Longest time between two calls on a dead member.
     pub dead_call_longest: Duration,

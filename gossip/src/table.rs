@@ -33,9 +33,8 @@ pub(crate) struct Entry {
     pub(crate) view: Option<u64>,
     /// How far its data thread was behind when it last answered.
     pub(crate) lag: Duration,
-    /// When a dead member is called on next, and how long to wait after that.
+    /// When a dead member is called on next.
     pub(crate) next_call: Duration,
-    pub(crate) call_wait: Duration,
 }
 
 /// What a record was before it changed.
@@ -259,7 +258,6 @@ impl Entry {
             view: None,
             lag: Duration::ZERO,
             next_call: Duration::ZERO,
-            call_wait: Duration::ZERO,
         }
     }
 

@@ -6,6 +6,10 @@ use super::Gossip;
 use crate::id::NodeId;
 use crate::packet::Body;
 
+/// A member that has been dead for so long is called on again after this part of that time, so that
+/// a cut is found healed within a few hundredths of the time that it lasted.
+const CALL_PART: u32 = 30;
+
 impl Gossip {
     /// Calls on the dead, one at a time and less and less often: a healed partition needs nobody.
     pub(super) fn calls_due(&mut self) {
@@ -23,8 +27,9 @@ impl Gossip {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
-        entry.call_wait = (entry.call_wait * 2).min(self.config.dead_call_longest);
-        entry.next_call = self.now + entry.call_wait;
+        let (shortest, longest) = (self.config.dead_call_first, self.config.dead_call_longest);
+        let wait = entry.age(self.now) / CALL_PART;
+        entry.next_call = self.now + wait.clamp(shortest, longest);
         let nonce = entry.member.nonce;
         let seq = self.probes.next_seq();
         self.send_member(

@@ -64,7 +64,6 @@ impl Gossip {
         }
         if entry.member.state == State::Dead {
             entry.next_call = now + self.config.dead_call_first;
-            entry.call_wait = self.config.dead_call_first;
         }
         let member = entry.member.clone();
         self.tell_change(&member, before);

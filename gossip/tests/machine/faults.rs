@@ -216,9 +216,9 @@ fn halves_of_a_mesh_go_on_alone_and_come_together_by_themselves() {
         net.run_until(secs(30), |net| {
             net.nodes.values().all(|node| node.view.len() == 5)
         });
-        net.run(secs(120));
+        net.run(secs(60));
         net.heal();
-        net.run_until(secs(70), |net| net.agree(10));
+        net.run_until(secs(3), |net| net.agree(10));
     }
 }
 
