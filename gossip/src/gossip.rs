@@ -2,6 +2,7 @@
 
 mod admit;
 mod call;
+mod doubt;
 mod join;
 mod learn;
 mod leave;
@@ -24,6 +25,7 @@ use core::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use self::doubt::Doubts;
 use self::join::Join;
 use self::leave::Leave;
 use self::probe::Probes;
@@ -99,6 +101,7 @@ pub struct Gossip {
     health: Health,
     join: Join,
     probes: Probes,
+    doubts: Doubts,
     relays: Relays,
     twin: Twin,
     view: View,
@@ -148,6 +151,7 @@ impl Gossip {
             health: Health::default(),
             join,
             probes,
+            doubts: Doubts::default(),
             relays: Relays::default(),
             twin: Twin::default(),
             view: View::default(),
@@ -186,6 +190,7 @@ impl Gossip {
         self.probes_due();
         self.relays_due();
         self.suspicions_due();
+        self.doubts_due();
         self.calls_due();
         self.gossip_due();
         self.view_due();
@@ -332,6 +337,7 @@ impl Gossip {
             self.probes.deadline(),
             self.relays.deadline(),
             self.suspicion_deadline(),
+            self.doubts.deadline(),
             self.call_deadline(),
             self.gossip_deadline(),
             self.view.deadline(&self.config),

@@ -35,6 +35,8 @@ pub(crate) struct Entry {
     pub(crate) lag: Duration,
     /// When a dead member is called on next.
     pub(crate) next_call: Duration,
+    /// When it was last found alive after it had been held dead.
+    pub(crate) back_at: Option<Duration>,
 }
 
 /// What a record was before it changed.
@@ -258,6 +260,7 @@ impl Entry {
             view: None,
             lag: Duration::ZERO,
             next_call: Duration::ZERO,
+            back_at: None,
         }
     }
 

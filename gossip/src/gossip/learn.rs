@@ -64,6 +64,8 @@ impl Gossip {
         }
         if entry.member.state == State::Dead {
             entry.next_call = now + self.config.dead_call_first;
+        } else if before.is_some_and(|before| before.state == State::Dead) {
+            entry.back_at = Some(now);
         }
         let member = entry.member.clone();
         self.tell_change(&member, before);

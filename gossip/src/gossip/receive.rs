@@ -77,7 +77,12 @@ impl Gossip {
             Body::SyncRes { .. } => records.iter().map(|r| (r.id, r.claim())).collect(),
             _ => BTreeMap::new(),
         };
-        records.into_iter().for_each(|record| self.learn(record));
+        if self.is_from_beyond(&header) {
+            let records = records.into_iter();
+            records.for_each(|record| self.learn_from_beyond(record));
+        } else {
+            records.into_iter().for_each(|record| self.learn(record));
+        }
         self.heard(&header);
         self.answer(&header, body, &told);
     }
