@@ -201,6 +201,11 @@ impl Site {
         }
     }
 
+    /// The fault parts an owner from others while it holds messages for them.
+    pub fn parts_owners(&mut self) {
+        self.accounts.doubt();
+    }
+
     /// Lets a fault last.
     pub fn hold(&self, time: Duration) {
         std::thread::sleep(time);
@@ -252,6 +257,7 @@ impl Site {
     /// Stops a node for a while, as SIGSTOP and SIGCONT do.
     pub fn stop(&mut self, host: usize, time: Duration) {
         self.say(format!("SIGSTOP n{}", host + 1));
+        self.parts_owners();
         self.nodes[host].signal("STOP");
         self.hold(time);
         self.nodes[host].signal("CONT");

@@ -1,6 +1,7 @@
 //! The faults, each as it happens to a loaded mesh.
 
 use super::plans::{five_nodes, three_nodes};
+use crate::live::network::Network;
 use crate::live::site::{Apart, Plan, Site};
 use std::time::{Duration, Instant};
 
@@ -91,14 +92,14 @@ pub const CASES: [Case; 26] = [
         },
     ),
     case("cut-owner", "an owner is cut off for 10 s", |site| {
-        cut(site, 10, |site| site.network.isolate(&[OWNER]));
+        cut(site, 10, |network| network.isolate(&[OWNER]));
     }),
     case(
         "cut-clients",
         "a node with clients is cut off for 10 s",
         |site| {
             site.excused(Apart::Sides(vec![CLIENTS]), |site| {
-                cut(site, 10, |site| site.network.isolate(&[CLIENTS]));
+                cut(site, 10, |network| network.isolate(&[CLIENTS]));
             });
         },
     ),
@@ -106,25 +107,25 @@ pub const CASES: [Case; 26] = [
         "mute-owner",
         "nothing that an owner sends arrives, for 10 s",
         |site| {
-            cut(site, 10, |site| site.network.mute(OWNER));
+            cut(site, 10, |network| network.mute(OWNER));
         },
     ),
     case(
         "deafen-owner",
         "nothing arrives at an owner, for 10 s",
         |site| {
-            cut(site, 10, |site| site.network.deafen(OWNER));
+            cut(site, 10, |network| network.deafen(OWNER));
         },
     ),
     case(
         "cut-pair-3",
         "two nodes with clients are cut off from each other for 3 s",
         |site| {
-            cut(site, 3, |site| site.network.cut(ORIGIN, CLIENTS));
+            cut(site, 3, |network| network.cut(ORIGIN, CLIENTS));
         },
     ),
     case("cut-pair-15", "the same for 15 s", |site| {
-        cut(site, 15, |site| site.network.cut(ORIGIN, CLIENTS));
+        cut(site, 15, |network| network.cut(ORIGIN, CLIENTS));
     }),
     case(
         "split",
@@ -132,13 +133,13 @@ pub const CASES: [Case; 26] = [
         split,
     ),
     case("drop-10", "10 % of packets are lost for 20 s", |site| {
-        cut(site, 20, |site| site.network.drop(10));
+        fault(site, 20, |network| network.drop(10));
     }),
     case("drop-25", "25 % of packets are lost for 20 s", |site| {
-        cut(site, 20, |site| site.network.drop(25));
+        fault(site, 20, |network| network.drop(25));
     }),
     case("slow", "a node's cable carries 4 Mbit/s for 20 s", |site| {
-        cut(site, 20, |site| site.network.slow(CLIENTS, 4000));
+        fault(site, 20, |network| network.slow(CLIENTS, 4000));
     }),
     case(
         "reset",
@@ -211,14 +212,21 @@ fn stop(site: &mut Site, host: usize, seconds: u64) {
     site.settle();
 }
 
-fn cut(site: &mut Site, seconds: u64, fault: impl FnOnce(&mut Site)) {
+/// Something happens to the network for a while.
+fn fault(site: &mut Site, seconds: u64, fault: impl FnOnce(&mut Network)) {
     site.say("the fault begins");
-    fault(site);
+    fault(&mut site.network);
     site.hold(Duration::from_secs(seconds));
     site.network.heal();
     site.say("the fault ends");
     site.settle();
     site.say("settled");
+}
+
+/// The same, and nodes cannot reach each other.
+fn cut(site: &mut Site, seconds: u64, cut: impl FnOnce(&mut Network)) {
+    site.parts_owners();
+    fault(site, seconds, cut);
 }
 
 fn split(site: &mut Site) {
