@@ -11,6 +11,7 @@ pub struct Config {
     pub tick: Duration,
     /// Even ticks probe one of this many neighbours on the ring of ids, so that every member has
     /// as many steady watchers whatever the size of the mesh; odd ticks go round all members.
+    /// With 0 every tick goes round all members, as in plain SWIM.
     pub ring_successors: usize,
     /// Members asked to probe in my stead when a direct probe is late. More forgive a bad path of
     /// mine and cost packets when somebody is really gone.
@@ -21,6 +22,13 @@ pub struct Config {
     pub direct_max: Duration,
     /// A probe without an answer by then has failed. All three are stretched by local health.
     pub probe_window: Duration,
+    /// Local health goes from 0 (good) to this. Each step stretches the time-outs of probes once
+    /// more by their own length: more patience where I am slow myself, at the price of finding
+    /// deaths later. Lifeguard has 8; 0 turns it off.
+    pub health_worst: u32,
+    /// Whether a connection that is refused or breaks makes me probe at once, and refusals seen
+    /// from two nodes cut the suspicion short. Off, a killed process is found like a lost host.
+    pub refusals: bool,
     /// Time between two rounds of gossip, while there is something to say.
     pub gossip_interval: Duration,
     /// Members told per round. Each update reaches N members in about log(N) rounds.
@@ -35,6 +43,17 @@ pub struct Config {
     pub suspicion_min_ticks: u32,
     /// Longest suspicion is this many times the shortest; confirmations shrink it (Lifeguard).
     pub suspicion_max_factor: u32,
+    /// So many confirmations by others shrink a suspicion to its shortest; 3 at most. Fewer find
+    /// deaths sooner and believe a few nodes on a bad path.
+    pub confirmations: usize,
+    /// Whether a healthy helper that got no answer either confirms the suspicion at once. Off,
+    /// only members whose own probe failed do, as in memberlist.
+    pub nacks_confirm: bool,
+    /// Whether a member that is held suspect or dead is told so when it is heard.
+    pub accusations: bool,
+    /// More silent suspects at once than this share of the members, in percent, look like a
+    /// partition: then nothing shrinks a suspicion. 100 turns it off.
+    pub partition_percent: usize,
     /// Suspicion of a member that refuses connections, as seen from two nodes.
     pub refused_suspicion: Duration,
     /// Added to suspicions while nobody is heard: more likely it is me who is cut off.
@@ -89,12 +108,18 @@ impl Config {
             direct_min: ms(80),
             direct_max: ms(200),
             probe_window: ms(500),
+            health_worst: 8,
+            refusals: true,
             gossip_interval: ms(100),
             gossip_fanout: 3,
             retransmit_factor: 3,
             piggyback_bytes: 1200,
             suspicion_min_ticks: 4,
             suspicion_max_factor: 6,
+            confirmations: 3,
+            nacks_confirm: true,
+            accusations: true,
+            partition_percent: 30,
             refused_suspicion: ms(500),
             isolation_hold: ms(10_000),
             isolation_silence: ms(1000),

@@ -148,7 +148,7 @@ impl Gossip {
             born: now,
             table,
             rumors: Rumors::default(),
-            health: Health::default(),
+            health: Health::new(config.health_worst),
             join,
             probes,
             doubts: Doubts::default(),

@@ -3,29 +3,34 @@
 use core::time::Duration;
 
 /// 0 is full trust. Each step stretches the timeouts of probes once more by their own length.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Health(u32);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Health {
+    score: u32,
+    worst: u32,
+}
 
 impl Health {
-    const WORST: u32 = 8;
+    pub(crate) fn new(worst: u32) -> Self {
+        Self { score: 0, worst }
+    }
 
     pub(crate) fn better(&mut self) {
-        self.0 = self.0.saturating_sub(1);
+        self.score = self.score.saturating_sub(1);
     }
 
     pub(crate) fn worse(&mut self) {
-        self.0 = (self.0 + 1).min(Self::WORST);
+        self.score = (self.score + 1).min(self.worst);
     }
 
     pub(crate) fn is_good(self) -> bool {
-        self.0 == 0
+        self.score == 0
     }
 
     pub(crate) fn score(self) -> u64 {
-        self.0.into()
+        self.score.into()
     }
 
     pub(crate) fn stretch(self, timeout: Duration) -> Duration {
-        timeout * (1 + self.0)
+        timeout * (1 + self.score)
     }
 }

@@ -88,7 +88,7 @@ impl Gossip {
         }
         self.probes.ticks += 1;
         let even = self.probes.ticks.is_multiple_of(2);
-        if let Some(target) = if even {
+        if let Some(target) = if even && self.config.ring_successors > 0 {
             self.next_on_ring()
         } else {
             self.next_in_round()
@@ -149,7 +149,7 @@ impl Gossip {
                 self.health.better();
             }
             Outcome::Nack { healthy } => {
-                if healthy {
+                if healthy && self.config.nacks_confirm {
                     probe.confirmed.insert(from);
                 }
             }

@@ -156,10 +156,8 @@ impl Gossip {
         let Some(entry) = self.table.get_mut(header.from) else {
             return;
         };
-        if entry
-            .accused_at
-            .is_some_and(|at| now < at + ACCUSE_INTERVAL)
-        {
+        let lately = |at| now < at + ACCUSE_INTERVAL;
+        if !self.config.accusations || entry.accused_at.is_some_and(lately) {
             return;
         }
         entry.accused_at = Some(now);

@@ -10,6 +10,9 @@ impl Gossip {
     /// An address refuses connections: whoever lives there is probed at once.
     pub(super) fn address_refused(&mut self, address: &str) {
         self.older_refused(address);
+        if !self.config.refusals {
+            return;
+        }
         self.relays_refused(address);
         for id in self.table.at_address(address) {
             if id == self.id {
@@ -26,6 +29,9 @@ impl Gossip {
 
     /// A connection to an address broke: whoever lives there is probed at once.
     pub(super) fn address_reset(&mut self, address: &str) {
+        if !self.config.refusals {
+            return;
+        }
         for id in self.table.at_address(address) {
             if id != self.id {
                 self.stats.reset_connections += 1;

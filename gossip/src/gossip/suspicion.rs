@@ -10,8 +10,6 @@ use crate::member::{MAX_ACCUSERS, Member, State};
 
 /// Silent suspects from which on a network partition is more likely than so many deaths.
 const PARTITION_SUSPECTS: usize = 3;
-/// The same as a share of the members, in percent.
-const PARTITION_PERCENT: usize = 30;
 /// ln(c + 1) / ln(k + 1) in thousandths, for k confirmations that are expected and c that came.
 const SHRINK: [[u64; MAX_ACCUSERS]; MAX_ACCUSERS] = [
     [1000; 4],
@@ -131,10 +129,14 @@ impl Gossip {
         if self.looks_partitioned() {
             return Duration::from_micros(longest);
         }
-        let expected = members.saturating_sub(2).min(MAX_ACCUSERS - 1);
-        let came = accusers.saturating_sub(1).min(MAX_ACCUSERS - 1);
+        let expected = members.saturating_sub(2).min(self.confirmations());
+        let came = accusers.saturating_sub(1).min(self.confirmations());
         let shrink = (longest - shortest) * SHRINK[expected][came] / 1000;
         Duration::from_micros(longest - shrink)
+    }
+
+    fn confirmations(&self) -> usize {
+        self.config.confirmations.min(MAX_ACCUSERS - 1)
     }
 
     /// Nobody is heard although more than one could be.
@@ -155,7 +157,7 @@ impl Gossip {
         suspects.len() >= PARTITION_SUSPECTS && {
             let silent = suspects.iter().filter(silent).count();
             silent >= PARTITION_SUSPECTS
-                && silent * 100 > self.table.live().len() * PARTITION_PERCENT
+                && silent * 100 > self.table.live().len() * self.config.partition_percent
         }
     }
 }
