@@ -1,16 +1,19 @@
 //! The gossip thread of a simulated process: the real machine and the real packets, over
 //! connections that behave as libzmq's do (see the node's `gossip/peers.rs` and `socket.rs`).
 
-use std::collections::{BTreeMap, VecDeque};
+mod outlets;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use zmesh_gossip::{Event, Gossip, NodeId, Output};
 use zmesh_node::forward::Instance;
 use zmesh_node::view::{Known, Membership};
-use zmesh_node::zmtp::frames::{FrameLimits, command_parts, put_header};
+use zmesh_node::zmtp::frames::{FrameLimits, command_parts};
 use zmesh_node::zmtp::heartbeat;
 
+use self::outlets::{Due, Outlets};
 use super::Time;
 use super::network::{End, HostId, Service, Status};
 use super::outside::{Outside, address, host_of};
@@ -21,17 +24,8 @@ const LIMITS: FrameLimits = FrameLimits {
     message_bytes: zmesh_gossip::MAX_PACKET_IN + 16,
     frames: 1,
 };
-/// As in the node: packets that wait for a connection, and how long they are worth sending.
-const MAX_WAITING: usize = 64;
-const WORTH_SENDING: Time = Time::from_secs(1);
-/// What libzmq holds for one connection, in bytes instead of packets.
-const QUEUE_BYTES: usize = 64 << 10;
-/// libzmq's options as the node sets them.
-const CONNECT_TIMEOUT: Time = Time::from_secs(1);
-const FIRST_PAUSE: Time = Time::from_millis(100);
-const LAST_PAUSE: Time = Time::from_secs(1);
-const HEARTBEAT: Time = Time::from_secs(2);
-const HEARTBEAT_TIMEOUT: Time = Time::from_secs(6);
+/// As in the node: most connections at a time; the one used longest ago gives way.
+const MAX_OUTLETS: usize = 128;
 /// As in the node: idle connections.
 const IDLE: Time = Time::from_secs(120);
 const IDLE_GONE: Time = Time::from_secs(5);
@@ -42,26 +36,6 @@ const PUBLISH_SOONEST: Time = Time::from_millis(20);
 /// How long a name takes to be looked up.
 const LOOKUP: Time = Time::from_millis(5);
 
-#[derive(Debug)]
-enum Wire {
-    Connecting(End, Time),
-    Up {
-        stream: Stream,
-        heard: Time,
-        next_ping: Time,
-    },
-    Pause(Time),
-}
-
-#[derive(Debug)]
-struct Outlet {
-    host: HostId,
-    wire: Wire,
-    pause: Time,
-    waiting: VecDeque<(Time, Vec<u8>)>,
-    used_at: Time,
-}
-
 /// See the module. Times are of the process's own clock.
 #[derive(Debug)]
 pub struct Gossiper {
@@ -69,7 +43,7 @@ pub struct Gossiper {
     pub machine: Gossip,
     process: ProcessId,
     host: HostId,
-    outlets: BTreeMap<String, Outlet>,
+    outlets: Outlets,
     inbound: BTreeMap<End, Stream>,
     lookups: VecDeque<(Time, String)>,
     view: Vec<NodeId>,
@@ -92,7 +66,7 @@ impl Gossiper {
             machine,
             process,
             host,
-            outlets: BTreeMap::new(),
+            outlets: Outlets::default(),
             inbound: BTreeMap::new(),
             lookups: VecDeque::new(),
             view: Vec::new(),
@@ -117,8 +91,7 @@ impl Gossiper {
             self.read_inbound(end, now, outside);
             return true;
         }
-        let outlet = self.outlets.iter().find(|(_, it)| it.end() == Some(end));
-        let Some(to) = outlet.map(|(to, _)| to.clone()) else {
+        let Some(to) = self.outlets.at_end(end) else {
             return false;
         };
         self.outlet_ready(&to, now, outside);
@@ -147,13 +120,12 @@ impl Gossiper {
     /// When [`Gossiper::run`] is to be called.
     pub fn deadline(&self) -> Time {
         let lookup = self.lookups.front().map(|(at, _)| *at);
-        let outlets = self.outlets.values().map(Outlet::deadline).min();
         let times = [
             Some(self.machine.next_deadline()),
             Some(self.publish_at),
             Some(self.sweep_at),
             lookup,
-            outlets,
+            self.outlets.deadline(),
         ];
         times.into_iter().flatten().min().unwrap_or(Time::MAX)
     }
@@ -184,58 +156,46 @@ impl Gossiper {
     }
 
     fn outlet_ready(&mut self, to: &str, now: Time, outside: &mut Outside<'_>) {
-        let Some(outlet) = self.outlets.get_mut(to) else {
-            return;
-        };
-        let Some(end) = outlet.end() else { return };
-        match outside.net.status(end) {
-            Status::Connecting => {}
-            Status::Open => {
-                outlet.open(end, now, outside);
-                outlet.flush(now, outside);
+        let status = self.outlets.with(to, |outlet| {
+            let end = outlet.end()?;
+            let status = outside.net.status(end);
+            match status {
+                Status::Connecting => {}
+                Status::Open => {
+                    outlet.open(end, now, outside);
+                    outlet.flush(now, outside);
+                }
+                Status::Refused => {
+                    outside.close(end);
+                    outlet.fail(now);
+                }
+                Status::Reset | Status::Ended => {
+                    outside.close(end);
+                    outlet.lose(now);
+                }
             }
-            Status::Refused => {
-                outside.close(end);
-                outlet.fail(now);
-                self.machine.handle_refused(to, now);
-            }
-            Status::Reset | Status::Ended => {
-                outside.close(end);
-                outlet.lose(now);
-                self.machine.handle_reset(to, now);
-            }
+            Some(status)
+        });
+        match status.flatten() {
+            Some(Status::Refused) => self.machine.handle_refused(to, now),
+            Some(Status::Reset | Status::Ended) => self.machine.handle_reset(to, now),
+            Some(Status::Connecting | Status::Open) | None => {}
         }
     }
 
     fn outlets_due(&mut self, now: Time, outside: &mut Outside<'_>) {
         let mut lost = Vec::new();
-        for (to, outlet) in &mut self.outlets {
-            if now < outlet.deadline() {
-                continue;
-            }
-            match &mut outlet.wire {
-                Wire::Pause(_) => {
-                    let hosts = [self.host, outlet.host];
-                    let end = outside.connect(self.process, hosts, Service::Gossip);
-                    outlet.wire = Wire::Connecting(end, now);
-                }
-                Wire::Connecting(end, _) => {
-                    outside.close(*end);
-                    outlet.fail(now);
-                }
-                Wire::Up { stream, heard, .. } if now - *heard >= HEARTBEAT_TIMEOUT => {
-                    outside.close(stream.end);
-                    outlet.lose(now);
-                    lost.push(to.clone());
-                }
-                Wire::Up {
-                    stream, next_ping, ..
-                } => {
-                    stream.queue(heartbeat::ping(HEARTBEAT_TIMEOUT));
-                    stream.flush(outside);
-                    *next_ping = now + HEARTBEAT;
-                }
-            }
+        for to in self.outlets.due(now) {
+            let (process, from) = (self.process, self.host);
+            self.outlets
+                .with(&to, |outlet| match outlet.run(now, outside) {
+                    Due::Connect => {
+                        let end = outside.connect(process, [from, outlet.host], Service::Gossip);
+                        outlet.connecting(end, now);
+                    }
+                    Due::Lost => lost.push(Arc::clone(&to)),
+                    Due::Done => {}
+                });
         }
         for to in lost {
             self.machine.handle_reset(&to, now);
@@ -249,14 +209,10 @@ impl Gossiper {
         self.sweep_at = now + SWEEP;
         let members = self.machine.members().map(|known| known.member);
         let living = members.filter(|member| member.is_live());
-        let living: Vec<String> = living.map(|member| member.gossip.clone()).collect();
-        self.outlets.retain(|to, outlet| {
+        let living: BTreeSet<&str> = living.map(|member| member.gossip.as_str()).collect();
+        self.outlets.keep(outside, |to, outlet| {
             let idle = if living.contains(to) { IDLE } else { IDLE_GONE };
-            let keep = now.saturating_sub(outlet.used_at) < idle;
-            if let Some(end) = outlet.end().filter(|_| !keep) {
-                outside.close(end);
-            }
-            keep
+            now.saturating_sub(outlet.used_at) < idle
         });
     }
 
@@ -308,23 +264,16 @@ impl Gossiper {
         else {
             return;
         };
-        let outlet = self.outlets.entry(to.to_owned()).or_insert_with(|| {
-            let end = outside.connect(self.process, [self.host, host], Service::Gossip);
-            Outlet {
-                host,
-                wire: Wire::Connecting(end, now),
-                pause: FIRST_PAUSE,
-                waiting: VecDeque::new(),
-                used_at: now,
-            }
-        });
         outside.watch.sent(self.process, packet.len());
-        outlet.used_at = now;
-        if outlet.waiting.len() >= MAX_WAITING {
-            outlet.waiting.pop_front();
+        if !self.outlets.contains(to) {
+            if self.outlets.len() >= MAX_OUTLETS {
+                self.outlets.close_oldest(outside);
+            }
+            let end = outside.connect(self.process, [self.host, host], Service::Gossip);
+            self.outlets.add(to, host, end, now);
         }
-        outlet.waiting.push_back((now + WORTH_SENDING, packet));
-        outlet.flush(now, outside);
+        self.outlets
+            .with(to, |outlet| outlet.send(packet, now, outside));
     }
 
     fn publish_soon(&mut self, spacing: Time) {
@@ -346,72 +295,6 @@ impl Gossiper {
             joined: self.joined,
             stats: self.machine.stats(),
         }));
-    }
-}
-
-impl Outlet {
-    fn end(&self) -> Option<End> {
-        match &self.wire {
-            Wire::Connecting(end, _) => Some(*end),
-            Wire::Up { stream, .. } => Some(stream.end),
-            Wire::Pause(_) => None,
-        }
-    }
-
-    fn deadline(&self) -> Time {
-        match &self.wire {
-            Wire::Connecting(_, since) => *since + CONNECT_TIMEOUT,
-            Wire::Up {
-                heard, next_ping, ..
-            } => (*heard + HEARTBEAT_TIMEOUT).min(*next_ping),
-            Wire::Pause(until) => *until,
-        }
-    }
-
-    fn open(&mut self, end: End, now: Time, outside: &mut Outside<'_>) {
-        if matches!(self.wire, Wire::Connecting(..)) {
-            self.pause = FIRST_PAUSE;
-            self.wire = Wire::Up {
-                stream: Stream::new(end, LIMITS),
-                heard: now,
-                next_ping: now + HEARTBEAT,
-            };
-        }
-        if let Wire::Up { stream, heard, .. } = &mut self.wire
-            && stream.read(outside).is_ok_and(|items| !items.is_empty())
-        {
-            *heard = now;
-        }
-    }
-
-    /// An attempt has come to nothing: the next comes later and later.
-    fn fail(&mut self, now: Time) {
-        self.wire = Wire::Pause(now + self.pause);
-        self.pause = (self.pause * 2).min(LAST_PAUSE);
-    }
-
-    fn lose(&mut self, now: Time) {
-        self.pause = FIRST_PAUSE;
-        self.fail(now);
-    }
-
-    fn flush(&mut self, now: Time, outside: &mut Outside<'_>) {
-        let Wire::Up { stream, .. } = &mut self.wire else {
-            self.waiting.retain(|(until, _)| *until > now);
-            return;
-        };
-        stream.flush(outside);
-        while stream.unwritten() < QUEUE_BYTES
-            && let Some((until, packet)) = self.waiting.pop_front()
-        {
-            if until > now {
-                let mut frame = Vec::with_capacity(packet.len() + 9);
-                put_header(&mut frame, false, packet.len());
-                frame.extend_from_slice(&packet);
-                stream.queue(frame);
-                stream.flush(outside);
-            }
-        }
     }
 }
 
