@@ -24,6 +24,8 @@ const LIMITS: FrameLimits = FrameLimits {
     message_bytes: zmesh_gossip::MAX_PACKET_IN + 16,
     frames: 1,
 };
+/// Larger packets go over connections, as memberlist sends whole tables.
+const DATAGRAM_BYTES: usize = 1400;
 /// As in the node: most connections at a time; the one used longest ago gives way.
 const MAX_OUTLETS: usize = 128;
 /// As in the node: idle connections.
@@ -47,7 +49,12 @@ pub struct Gossiper {
     inbound: BTreeMap<End, Stream>,
     lookups: VecDeque<(Time, String)>,
     view: Vec<NodeId>,
-    joined: bool,
+    /// The machine has found its mesh, or that it is alone.
+    pub joined: bool,
+    /// Whether somebody wants to be told of the members; it takes time in a large mesh.
+    pub publishes: bool,
+    /// Whether small packets go as datagrams. The node has no such thing; models of others have.
+    pub datagrams: bool,
     publish_at: Time,
     published_at: Time,
     sweep_at: Time,
@@ -71,6 +78,8 @@ impl Gossiper {
             lookups: VecDeque::new(),
             view: Vec::new(),
             joined: false,
+            publishes: true,
+            datagrams: false,
             publish_at: now,
             published_at: now,
             sweep_at: now + SWEEP,
@@ -100,6 +109,11 @@ impl Gossiper {
 
     /// What is due, and what follows from it.
     pub fn run(&mut self, now: Time, outside: &mut Outside<'_>) {
+        while self.datagrams
+            && let Some(packet) = outside.net.read_datagram(self.process)
+        {
+            self.machine.handle_packet(&packet, now);
+        }
         while let Some((at, _)) = self.lookups.front()
             && *at <= now
             && let Some((_, seed)) = self.lookups.pop_front()
@@ -112,7 +126,9 @@ impl Gossiper {
         }
         self.outlets_due(now, outside);
         self.take_outputs(now, outside);
-        if now >= self.publish_at {
+        if !self.publishes {
+            self.publish_at = Time::MAX;
+        } else if now >= self.publish_at {
             self.publish(now);
         }
     }
@@ -265,6 +281,10 @@ impl Gossiper {
             return;
         };
         outside.watch.sent(self.process, packet.len());
+        if self.datagrams && packet.len() <= DATAGRAM_BYTES {
+            outside.send_datagram([self.host, host], Service::Gossip, packet.into());
+            return;
+        }
         if !self.outlets.contains(to) {
             if self.outlets.len() >= MAX_OUTLETS {
                 self.outlets.close_oldest(outside);
@@ -277,6 +297,9 @@ impl Gossiper {
     }
 
     fn publish_soon(&mut self, spacing: Time) {
+        if !self.publishes {
+            return;
+        }
         self.publish_at = self.publish_at.min(self.published_at + spacing);
     }
 

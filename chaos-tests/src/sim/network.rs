@@ -7,15 +7,19 @@
 //! waits finds out by his own time-outs. A dead process's host says so (end of stream, or reset to
 //! those who write on); a lost host says nothing until it is back.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod datagrams;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 
 use super::Time;
 use super::agenda::{Agenda, Event};
 use super::dice::Dice;
 use super::process::ProcessId;
+use datagrams::Datagrams;
 
 /// First pause before bytes that were not acknowledged are sent again (RFC 6298, as Linux has it).
 const RETRY: Duration = Duration::from_millis(200);
@@ -77,6 +81,8 @@ pub enum NetEvent {
     Credit(u64, u8),
     /// An end's host is told that the other host knows no such connection.
     Rst(u64, u8),
+    /// A datagram arrives.
+    Datagram(u64),
 }
 
 /// One direction between two hosts.
@@ -136,15 +142,21 @@ pub struct Network {
     paths: Vec<Path>,
     up: Vec<bool>,
     listeners: BTreeMap<(HostId, Service), ProcessId>,
-    conns: BTreeMap<u64, Conn>,
+    conns: Hashed<u64, Conn>,
     opened: u64,
-    ready: BTreeMap<ProcessId, BTreeSet<End>>,
-    accepted: BTreeMap<ProcessId, Vec<(End, Service)>>,
+    ready: Hashed<ProcessId, BTreeSet<End>>,
+    accepted: Hashed<ProcessId, Vec<(End, Service)>>,
+    datagrams: Datagrams,
     /// Bytes of one direction that may wait to be read.
     pub window: usize,
     /// Packets that were lost or held up, for the count of faults.
     pub losses: u64,
+    /// Bytes that each host's programs have written, and connections that they have begun.
+    pub written: Vec<(u64, u64)>,
 }
+
+/// Looked up far more often than walked through; whoever walks sorts.
+type Hashed<K, V> = HashMap<K, V, FixedState>;
 
 impl Network {
     /// So many hosts, every path alike.
@@ -154,12 +166,14 @@ impl Network {
             paths: vec![path.clone(); hosts * hosts],
             up: vec![true; hosts],
             listeners: BTreeMap::new(),
-            conns: BTreeMap::new(),
+            conns: Hashed::default(),
             opened: 0,
-            ready: BTreeMap::new(),
-            accepted: BTreeMap::new(),
+            ready: Hashed::default(),
+            accepted: Hashed::default(),
+            datagrams: Datagrams::default(),
             window,
             losses: 0,
+            written: vec![(0, 0); hosts],
         }
     }
 
@@ -189,6 +203,7 @@ impl Network {
         agenda: &mut Agenda,
     ) -> End {
         self.opened += 1;
+        self.written[usize::from(hosts[0].0)].1 += 1;
         let conn = Conn {
             hosts,
             service,
@@ -298,7 +313,9 @@ impl Network {
             ends.all(|end| end.process.is_some() && end.connected && end.closed.is_none())
         };
         let open = self.conns.iter().filter(|(_, conn)| open(conn));
-        open.map(|(id, _)| *id).collect()
+        let mut open: Vec<u64> = open.map(|(id, _)| *id).collect();
+        open.sort_unstable();
+        open
     }
 
     /// A process is no more; its host is.
@@ -342,6 +359,7 @@ impl Network {
             }
             NetEvent::Credit(conn, side) => self.credit(conn, side, now, agenda),
             NetEvent::Rst(conn, side) => self.break_off(End { conn, side }, now, agenda),
+            NetEvent::Datagram(number) => self.datagram_arrives(number, now, agenda),
         }
     }
 
@@ -360,6 +378,7 @@ impl Network {
                 }
             }
         }
+        found.sort_unstable();
         found
     }
 
@@ -367,6 +386,7 @@ impl Network {
         self.listeners.retain(|_, listener| *listener != process);
         self.ready.remove(&process);
         self.accepted.remove(&process);
+        self.datagrams.forget(process);
     }
 
     fn forget_if_over(&mut self, conn: u64) {
@@ -450,6 +470,7 @@ impl Network {
         dice: &mut Dice,
     ) {
         let (from, to) = self.conns[&end.conn].ways(end.side);
+        self.written[usize::from(from.0)].0 += length as u64;
         let path = self.path(from, to);
         let left = now.max(path.busy_until);
         let left = left + Duration::from_nanos(length as u64 * 1_000_000_000 / path.bandwidth);

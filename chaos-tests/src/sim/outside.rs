@@ -43,6 +43,12 @@ impl Outside<'_> {
             .connect(process, hosts, service, self.now, self.agenda)
     }
 
+    /// See [`Network::send_datagram`].
+    pub fn send_datagram(&mut self, hosts: [HostId; 2], service: Service, packet: Bytes) {
+        self.net
+            .send_datagram(hosts, service, packet, self.now, self.agenda, self.dice);
+    }
+
     /// See [`Network::close`].
     pub fn close(&mut self, end: End) {
         self.net.close(end, self.now, self.agenda, self.dice);

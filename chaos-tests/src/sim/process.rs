@@ -116,12 +116,14 @@ impl Process {
             };
             Data::new(id, host, hello, limits, now)
         });
+        let mut gossiper = Gossiper::new(machine, id, host, now);
+        gossiper.publishes = data.is_some();
         Self {
             id,
             name,
             node,
             host,
-            gossiper: Gossiper::new(machine, id, host, now),
+            gossiper,
             data,
             born: outside.now,
             ahead: Time::ZERO,
@@ -176,8 +178,8 @@ impl Process {
         if let Some(data) = &mut self.data {
             data.run(now, &mut self.gossiper, outside);
             self.gossiper.run(now, outside);
-        } else {
-            self.membership_only(now);
+        } else if self.membership_only(now) {
+            self.gossiper.run(now, outside);
         }
         if self.slowness > Time::ZERO {
             self.busy_until = outside.now + outside.dice.time(Time::ZERO, self.slowness);
@@ -206,11 +208,11 @@ impl Process {
     }
 
     /// Without a data thread a node is ready as soon as it has joined.
-    fn membership_only(&mut self, now: Time) {
-        if let Some(membership) = self.gossiper.membership.take()
-            && membership.joined
-        {
+    fn membership_only(&mut self, now: Time) -> bool {
+        if self.gossiper.joined && !self.gossiper.machine.me().ready {
             self.gossiper.machine.set_ready(now);
+            return true;
         }
+        false
     }
 }

@@ -71,7 +71,9 @@ impl Watch {
 
     /// A process hears another one.
     pub fn heard(&mut self, process: ProcessId) {
-        self.heard_at.insert(process, self.now);
+        if self.deaths.is_none() {
+            self.heard_at.insert(process, self.now);
+        }
     }
 
     /// A process could not hear anybody for a reason of its own: it stood still.
@@ -81,12 +83,18 @@ impl Watch {
 
     /// A process holds another suspect from now on.
     pub fn suspected(&mut self, process: ProcessId, instance: Instance) {
-        self.suspected_at.insert((process, instance), self.now);
+        if self.deaths.is_none() {
+            self.suspected_at.insert((process, instance), self.now);
+        }
     }
 
     /// A process holds another dead from now on, one of so many that it held alive. While it hears
     /// nobody it must take longer over that than it otherwise would.
     pub fn died(&mut self, process: ProcessId, instance: Instance, live: usize) {
+        if let Some(deaths) = &mut self.deaths {
+            deaths.push((self.now, process, instance));
+            return;
+        }
         let suspected = self.suspected_at.remove(&(process, instance));
         if !self.lives(instance) {
             return;
