@@ -1,12 +1,27 @@
 //! Who a node is: a hash over its cluster and its name, the same after every restart.
 
+use core::cmp::Ordering;
 use core::fmt;
 
 use bincode::{Decode, Encode};
 
 /// Identity of a node: the first 16 bytes of a BLAKE3 hash over cluster and name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct NodeId(pub [u8; 16]);
+
+/// As the bytes are ordered, but compared as one number: tables are searched by id for every
+/// packet.
+impl Ord for NodeId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for NodeId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl NodeId {
     /// The identity of the node `name` in the cluster `cluster`.
@@ -56,6 +71,15 @@ mod tests {
     fn cluster_and_name_cannot_be_mistaken_for_one_another() {
         assert_ne!(NodeId::new("ab", "c"), NodeId::new("a", "bc"));
         assert_eq!(NodeId::new("a", "b"), NodeId::new("a", "b"));
+    }
+
+    #[test]
+    fn ids_are_ordered_as_their_bytes_are() {
+        let mut low = [0xff; 16];
+        low[0] = 1;
+        let mut high = [0; 16];
+        high[0] = 2;
+        assert!(NodeId(low) < NodeId(high) && low < high);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) member: Member,
     /// When `member.age` was right.
     stamped: Duration,
+    /// What the record adds to the digests.
+    hash: u64,
     /// Whether the digests contain it: everything but old tombstones.
     counted: bool,
     pub(crate) rtt: Rtt,
@@ -64,7 +66,8 @@ pub(crate) struct Table {
     /// The node whose table it is. Its record stays, also when it has left.
     own: NodeId,
     entries: BTreeMap<NodeId, Entry>,
-    live: BTreeSet<NodeId>,
+    /// Sorted. Members are drawn from it by number for every round of gossip.
+    live: Vec<NodeId>,
     suspects: BTreeSet<NodeId>,
     dead: BTreeSet<NodeId>,
     buckets: Vec<u64>,
@@ -95,9 +98,13 @@ impl Table {
         self.entries.values()
     }
 
-    /// Members held alive or suspect.
-    pub(crate) fn live(&self) -> &BTreeSet<NodeId> {
+    /// Members held alive or suspect, sorted.
+    pub(crate) fn live(&self) -> &[NodeId] {
         &self.live
+    }
+
+    pub(crate) fn is_live(&self, id: NodeId) -> bool {
+        self.live.binary_search(&id).is_ok()
     }
 
     pub(crate) fn suspects(&self) -> &BTreeSet<NodeId> {
@@ -145,7 +152,7 @@ impl Table {
             return self.insert(record, now, config);
         };
         let before = entry.before();
-        let old_hash = entry.counted.then(|| hash(&entry.member));
+        let old_hash = if entry.counted { entry.hash } else { 0 };
         entry.member.age = entry.age(now);
         entry.stamped = now;
         if !entry.member.merge(record) {
@@ -156,8 +163,9 @@ impl Table {
             *entry = Entry::new(member, now);
         }
         entry.counted = true;
-        let new_hash = hash(&entry.member);
-        self.toggle(id, old_hash.unwrap_or(0) ^ new_hash);
+        entry.hash = hash(&entry.member);
+        let change = old_hash ^ entry.hash;
+        self.toggle(id, change);
         self.sort_in(id);
         Merge::Changed(before)
     }
@@ -168,7 +176,7 @@ impl Table {
             .entries
             .keys()
             .copied()
-            .filter(|id| *id != self.own && !self.live.contains(id))
+            .filter(|id| *id != self.own && !self.is_live(*id))
             .collect();
         let mut gone = Vec::new();
         for id in tombstones {
@@ -178,7 +186,7 @@ impl Table {
             let age = entry.age(now);
             if age >= config.tombstone_spread && entry.counted {
                 entry.counted = false;
-                let old_hash = hash(&entry.member);
+                let old_hash = entry.hash;
                 self.toggle(id, old_hash);
             }
             if age >= config.tombstone_keep {
@@ -218,7 +226,7 @@ impl Table {
     fn remove(&mut self, id: NodeId) {
         if let Some(entry) = self.entries.remove(&id) {
             if entry.counted {
-                self.toggle(id, hash(&entry.member));
+                self.toggle(id, entry.hash);
             }
             self.sort_in(id);
         }
@@ -230,6 +238,14 @@ impl Table {
 
     fn sort_in(&mut self, id: NodeId) {
         let state = self.entries.get(&id).map(|entry| entry.member.state);
+        let lives = matches!(state, Some(State::Alive | State::Suspect));
+        match (self.live.binary_search(&id), lives) {
+            (Err(place), true) => self.live.insert(place, id),
+            (Ok(place), false) => {
+                self.live.remove(place);
+            }
+            (Ok(_), true) | (Err(_), false) => {}
+        }
         let mut keep = |set: fn(&mut Self) -> &mut BTreeSet<NodeId>, holds: bool| {
             let set = set(self);
             if holds {
@@ -238,10 +254,6 @@ impl Table {
                 set.remove(&id)
             }
         };
-        keep(
-            |table| &mut table.live,
-            matches!(state, Some(State::Alive | State::Suspect)),
-        );
         keep(|table| &mut table.suspects, state == Some(State::Suspect));
         keep(|table| &mut table.dead, state == Some(State::Dead));
     }
@@ -250,6 +262,7 @@ impl Table {
 impl Entry {
     fn new(member: Member, now: Duration) -> Self {
         Self {
+            hash: hash(&member),
             member,
             stamped: now,
             counted: true,

@@ -243,9 +243,7 @@ impl Gossip {
         if seed.is_me || self.now < seed.next_try {
             return;
         }
-        let lives = seed
-            .host
-            .is_some_and(|host| self.table.live().contains(&host));
+        let lives = seed.host.is_some_and(|host| self.table.is_live(host));
         let address = seed.address.clone();
         let asking = matches!(self.join.phase, Phase::Asking { .. });
         let wait = if asking {

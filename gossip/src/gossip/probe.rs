@@ -191,7 +191,8 @@ impl Gossip {
     /// The live members that follow this node on the ring of ids take turns.
     fn next_on_ring(&self) -> Option<NodeId> {
         let live = self.table.live();
-        let after = live.range(self.id..).chain(live.range(..self.id));
+        let (before, after) = live.split_at(live.partition_point(|&id| id < self.id));
+        let after = after.iter().chain(before);
         let ring: Vec<NodeId> = after
             .copied()
             .filter(|&id| id != self.id)
@@ -204,11 +205,11 @@ impl Gossip {
     fn next_in_round(&mut self) -> Option<NodeId> {
         for _ in 0..2 {
             while let Some(id) = self.probes.round.pop() {
-                if id != self.id && self.table.live().contains(&id) {
+                if id != self.id && self.table.is_live(id) {
                     return Some(id);
                 }
             }
-            self.probes.round = self.table.live().iter().copied().collect();
+            self.probes.round = self.table.live().to_vec();
             self.probes.round.shuffle(&mut self.rng);
         }
         None

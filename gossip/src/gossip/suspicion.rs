@@ -62,17 +62,28 @@ impl Gossip {
     }
 
     pub(super) fn suspicion_deadline(&self) -> Duration {
-        let deadlines = self
-            .table
-            .suspects()
+        let suspects = self.table.suspects();
+        if suspects.is_empty() {
+            return Duration::MAX;
+        }
+        let patience = self.patience();
+        let deadlines = suspects
             .iter()
-            .filter_map(|&id| self.deadline_of(id));
+            .filter_map(|&id| self.deadline_of(id, &patience));
         deadlines.min().unwrap_or(Duration::MAX)
     }
 
     pub(super) fn suspicions_due(&mut self) {
-        let over = |&id: &NodeId| self.deadline_of(id).is_some_and(|at| at <= self.now);
-        let lost: Vec<NodeId> = self.table.suspects().iter().copied().filter(over).collect();
+        let suspects = self.table.suspects();
+        if suspects.is_empty() {
+            return;
+        }
+        let patience = self.patience();
+        let over = |&id: &NodeId| {
+            let deadline = self.deadline_of(id, &patience);
+            deadline.is_some_and(|at| at <= self.now)
+        };
+        let lost: Vec<NodeId> = suspects.iter().copied().filter(over).collect();
         for id in lost {
             let Some(entry) = self.table.get(id) else {
                 continue;
@@ -103,36 +114,39 @@ impl Gossip {
         }
     }
 
-    fn deadline_of(&self, id: NodeId) -> Option<Duration> {
+    fn deadline_of(&self, id: NodeId, patience: &Patience) -> Option<Duration> {
         let entry = self.table.get(id)?;
         let suspicion = entry.suspicion?;
-        let patience = self.patience(entry.member.accusers.len());
-        let deadline = suspicion.since + patience;
+        let deadline = suspicion.since + patience.with(entry.member.accusers.len());
         if let Some(quick) = suspicion.quick {
             return Some(quick.min(deadline));
         }
-        let hold = if self.is_isolated() {
-            self.config.isolation_hold
-        } else {
-            Duration::ZERO
-        };
-        Some(deadline + hold)
+        Some(deadline + patience.hold)
     }
 
-    /// How long a member may stay suspect with so many accusers.
-    fn patience(&self, accusers: usize) -> Duration {
+    /// How long members may stay suspect just now.
+    fn patience(&self) -> Patience {
         let members = self.table.live().len();
         let ticks = u64::from(self.config.suspicion_min_ticks);
         let shortest =
             self.config.tick.as_micros() as u64 * ticks * log10_milli(members).max(1000) / 1000;
         let longest = shortest * u64::from(self.config.suspicion_max_factor);
-        if self.looks_partitioned() {
-            return Duration::from_micros(longest);
+        let shortest = if self.looks_partitioned() {
+            longest
+        } else {
+            shortest
+        };
+        let hold = if self.is_isolated() {
+            self.config.isolation_hold
+        } else {
+            Duration::ZERO
+        };
+        Patience {
+            shortest,
+            longest,
+            expected: members.saturating_sub(2).min(self.confirmations()),
+            hold,
         }
-        let expected = members.saturating_sub(2).min(self.confirmations());
-        let came = accusers.saturating_sub(1).min(self.confirmations());
-        let shrink = (longest - shortest) * SHRINK[expected][came] / 1000;
-        Duration::from_micros(longest - shrink)
     }
 
     fn confirmations(&self) -> usize {
@@ -159,6 +173,25 @@ impl Gossip {
             silent >= PARTITION_SUSPECTS
                 && silent * 100 > self.table.live().len() * self.config.partition_percent
         }
+    }
+}
+
+/// How long members may stay suspect, depending on how many accuse them. Times in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    shortest: u64,
+    longest: u64,
+    /// Confirmations after which it is the shortest.
+    expected: usize,
+    /// Added while this node doubts its own ears.
+    hold: Duration,
+}
+
+impl Patience {
+    fn with(&self, accusers: usize) -> Duration {
+        let came = accusers.saturating_sub(1).min(MAX_ACCUSERS - 1);
+        let shrink = (self.longest - self.shortest) * SHRINK[self.expected][came] / 1000;
+        Duration::from_micros(self.longest - shrink)
     }
 }
 
