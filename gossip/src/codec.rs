@@ -113,9 +113,18 @@ fn versioned(bytes: &[u8]) -> Result<(u8, &[u8]), DecodeError> {
 }
 
 fn append(bytes: &mut Vec<u8>, value: &impl bincode::Encode) {
-    let encoded = bincode::encode_to_vec(value, bincode::config::standard())
+    bincode::encode_into_writer(value, Behind(bytes), bincode::config::standard())
         .expect("plain fields always encode into memory");
-    bytes.extend_from_slice(&encoded);
+}
+
+/// Writes behind what is there already.
+struct Behind<'a>(&'a mut Vec<u8>);
+
+impl bincode::enc::write::Writer for Behind<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 fn take<T: bincode::Decode<()>>(rest: &mut &[u8]) -> Result<T, DecodeError> {

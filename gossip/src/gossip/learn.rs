@@ -9,7 +9,7 @@ use crate::table::{Before, Merge};
 impl Gossip {
     /// Takes in a record from whatever source.
     pub(super) fn learn(&mut self, record: Member) {
-        if record.id != NodeId::new(&self.cluster, &record.name) {
+        if !self.is_named_so(&record) {
             self.stats.records_rejected += 1;
             return;
         }
@@ -23,6 +23,13 @@ impl Gossip {
             Merge::New => self.member_changed(record.id, None),
             Merge::Changed(before) => self.member_changed(record.id, Some(before)),
         }
+    }
+
+    /// Whether the id is the one of the name; where both are known that need not be hashed again.
+    fn is_named_so(&self, record: &Member) -> bool {
+        let known = self.table.get(record.id);
+        known.is_some_and(|entry| entry.member.name == record.name)
+            || record.id == NodeId::new(&self.cluster, &record.name)
     }
 
     /// Changes this node's own record as only its subject may: with a higher incarnation.
