@@ -3,17 +3,18 @@
 
 mod outlets;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use zmesh_gossip::{Event, Gossip, NodeId, Output};
 use zmesh_node::forward::Instance;
 use zmesh_node::view::{Known, Membership};
 use zmesh_node::zmtp::frames::{FrameLimits, command_parts};
 use zmesh_node::zmtp::heartbeat;
 
-use self::outlets::{Due, Outlets};
+use self::outlets::{Due, Outlets, Slot};
 use super::Time;
 use super::network::{End, HostId, Service, Status};
 use super::outside::{Outside, address, host_of};
@@ -26,6 +27,10 @@ const LIMITS: FrameLimits = FrameLimits {
 };
 /// Larger packets go over connections, as memberlist sends whole tables.
 const DATAGRAM_BYTES: usize = 1400;
+/// As in the node: how long an address that lost a connection is asked whether it refuses.
+const CHECK_TIMEOUT: Time = Time::from_millis(200);
+/// How much too early a heartbeat may be that goes with another.
+const EARLY: Time = Time::from_millis(500);
 /// As in the node: most connections at a time; the one used longest ago gives way.
 const MAX_OUTLETS: usize = 128;
 /// As in the node: idle connections.
@@ -46,7 +51,9 @@ pub struct Gossiper {
     process: ProcessId,
     host: HostId,
     outlets: Outlets,
-    inbound: BTreeMap<End, Stream>,
+    inbound: HashMap<End, Stream, FixedState>,
+    /// Addresses that lost a connection are asked whether they refuse one.
+    checks: BTreeMap<End, (Time, Arc<str>)>,
     lookups: VecDeque<(Time, String)>,
     view: Vec<NodeId>,
     /// The machine has found its mesh, or that it is alone.
@@ -55,6 +62,8 @@ pub struct Gossiper {
     pub publishes: bool,
     /// Whether small packets go as datagrams. The node has no such thing; models of others have.
     pub datagrams: bool,
+    /// Whether heartbeats that are sure to be answered take no events, and several go together.
+    pub quiet: bool,
     publish_at: Time,
     published_at: Time,
     sweep_at: Time,
@@ -74,12 +83,14 @@ impl Gossiper {
             process,
             host,
             outlets: Outlets::default(),
-            inbound: BTreeMap::new(),
+            inbound: HashMap::default(),
+            checks: BTreeMap::new(),
             lookups: VecDeque::new(),
             view: Vec::new(),
             joined: false,
             publishes: true,
             datagrams: false,
+            quiet: false,
             publish_at: now,
             published_at: now,
             sweep_at: now + SWEEP,
@@ -87,6 +98,11 @@ impl Gossiper {
             departed: false,
             conflict: false,
         }
+    }
+
+    /// Who shares the partitions, as the machine told it last.
+    pub fn view(&self) -> &[NodeId] {
+        &self.view
     }
 
     /// Another node has connected.
@@ -100,10 +116,18 @@ impl Gossiper {
             self.read_inbound(end, now, outside);
             return true;
         }
-        let Some(to) = self.outlets.at_end(end) else {
+        if let Some((_, to)) = self.checks.remove(&end) {
+            let refused = outside.net.status(end) == Status::Refused;
+            outside.close(end);
+            if refused {
+                self.machine.handle_refused(&to, now);
+            }
+            return true;
+        }
+        let Some(slot) = self.outlets.at_end(end) else {
             return false;
         };
-        self.outlet_ready(&to, now, outside);
+        self.outlet_ready(slot, now, outside);
         true
     }
 
@@ -136,7 +160,9 @@ impl Gossiper {
     /// When [`Gossiper::run`] is to be called.
     pub fn deadline(&self) -> Time {
         let lookup = self.lookups.front().map(|(at, _)| *at);
+        let checks = self.checks.values().map(|(until, _)| *until).min();
         let times = [
+            checks,
             Some(self.machine.next_deadline()),
             Some(self.publish_at),
             Some(self.sweep_at),
@@ -171,15 +197,16 @@ impl Gossiper {
         }
     }
 
-    fn outlet_ready(&mut self, to: &str, now: Time, outside: &mut Outside<'_>) {
-        let status = self.outlets.with(to, |outlet| {
+    fn outlet_ready(&mut self, slot: Slot, now: Time, outside: &mut Outside<'_>) {
+        let change = self.outlets.with(slot, |outlet| {
             let end = outlet.end()?;
             let status = outside.net.status(end);
             match status {
-                Status::Connecting => {}
+                Status::Connecting => return None,
                 Status::Open => {
                     outlet.open(end, now, outside);
                     outlet.flush(now, outside);
+                    return None;
                 }
                 Status::Refused => {
                     outside.close(end);
@@ -190,35 +217,50 @@ impl Gossiper {
                     outlet.lose(now);
                 }
             }
-            Some(status)
+            Some((status, Arc::clone(&outlet.to), outlet.host))
         });
-        match status.flatten() {
-            Some(Status::Refused) => self.machine.handle_refused(to, now),
-            Some(Status::Reset | Status::Ended) => self.machine.handle_reset(to, now),
-            Some(Status::Connecting | Status::Open) | None => {}
+        match change.flatten() {
+            Some((Status::Refused, to, _)) => self.machine.handle_refused(&to, now),
+            Some((_, to, host)) => self.lost(&to, host, now, outside),
+            None => {}
         }
     }
 
     fn outlets_due(&mut self, now: Time, outside: &mut Outside<'_>) {
         let mut lost = Vec::new();
-        for to in self.outlets.due(now) {
-            let (process, from) = (self.process, self.host);
+        let early = if self.quiet { EARLY } else { Time::ZERO };
+        let (process, from, quiet) = (self.process, self.host, self.quiet);
+        let any = self.outlets.deadline().is_some_and(|at| at <= now);
+        let due = any.then(|| self.outlets.due(now + early));
+        for slot in due.into_iter().flatten() {
             self.outlets
-                .with(&to, |outlet| match outlet.run(now, outside) {
+                .with(slot, |outlet| match outlet.run(now, quiet, outside) {
                     Due::Connect => {
                         let end = outside.connect(process, [from, outlet.host], Service::Gossip);
                         outlet.connecting(end, now);
                     }
-                    Due::Lost => lost.push(Arc::clone(&to)),
+                    Due::Lost => lost.push((Arc::clone(&outlet.to), outlet.host)),
                     Due::Done => {}
                 });
         }
-        for to in lost {
-            self.machine.handle_reset(&to, now);
+        for (to, host) in lost {
+            self.lost(&to, host, now, outside);
+        }
+        while let Some((&end, _)) = self.checks.iter().find(|(_, (until, _))| *until <= now) {
+            self.checks.remove(&end);
+            outside.close(end);
         }
         if now >= self.sweep_at {
             self.sweep(now, outside);
         }
+    }
+
+    /// A connection was lost: its address is asked at once whether it refuses another one.
+    fn lost(&mut self, to: &Arc<str>, host: HostId, now: Time, outside: &mut Outside<'_>) {
+        self.machine.handle_reset(to, now);
+        let end = outside.connect(self.process, [self.host, host], Service::Gossip);
+        self.checks
+            .insert(end, (now + CHECK_TIMEOUT, Arc::clone(to)));
     }
 
     fn sweep(&mut self, now: Time, outside: &mut Outside<'_>) {
@@ -226,8 +268,12 @@ impl Gossiper {
         let members = self.machine.members().map(|known| known.member);
         let living = members.filter(|member| member.is_live());
         let living: BTreeSet<&str> = living.map(|member| member.gossip.as_str()).collect();
-        self.outlets.keep(outside, |to, outlet| {
-            let idle = if living.contains(to) { IDLE } else { IDLE_GONE };
+        self.outlets.keep(outside, |outlet| {
+            let idle = if living.contains(&*outlet.to) {
+                IDLE
+            } else {
+                IDLE_GONE
+            };
             now.saturating_sub(outlet.used_at) < idle
         });
     }
@@ -285,15 +331,15 @@ impl Gossiper {
             outside.send_datagram([self.host, host], Service::Gossip, packet.into());
             return;
         }
-        if !self.outlets.contains(to) {
+        let slot = self.outlets.at_address(to).unwrap_or_else(|| {
             if self.outlets.len() >= MAX_OUTLETS {
                 self.outlets.close_oldest(outside);
             }
             let end = outside.connect(self.process, [self.host, host], Service::Gossip);
-            self.outlets.add(to, host, end, now);
-        }
+            self.outlets.add(to, host, end, now)
+        });
         self.outlets
-            .with(to, |outlet| outlet.send(packet, now, outside));
+            .with(slot, |outlet| outlet.send(packet, now, outside));
     }
 
     fn publish_soon(&mut self, spacing: Time) {

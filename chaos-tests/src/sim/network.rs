@@ -8,6 +8,7 @@
 //! those who write on); a lost host says nothing until it is back.
 
 mod datagrams;
+mod quiet;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -182,8 +183,12 @@ impl Network {
         &mut self.paths[usize::from(from.0) * self.hosts + usize::from(to.0)]
     }
 
+    fn path_between(&self, from: HostId, to: HostId) -> &Path {
+        &self.paths[usize::from(from.0) * self.hosts + usize::from(to.0)]
+    }
+
     fn carries(&self, from: HostId, to: HostId) -> bool {
-        let path = &self.paths[usize::from(from.0) * self.hosts + usize::from(to.0)];
+        let path = self.path_between(from, to);
         path.open && self.up[usize::from(from.0)] && self.up[usize::from(to.0)]
     }
 

@@ -1,9 +1,10 @@
 //! Connections out of a gossip thread, as libzmq makes, keeps and loses them (see the node's
 //! `gossip/peers.rs` and `gossip/socket.rs`).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use zmesh_node::zmtp::frames::put_header;
 use zmesh_node::zmtp::heartbeat;
 
@@ -46,33 +47,44 @@ pub(super) enum Due {
     Lost,
 }
 
+/// Which of the destinations, as long as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot(usize);
+
 /// One destination.
 #[derive(Debug)]
 pub(super) struct Outlet {
+    pub(super) to: Arc<str>,
     pub(super) host: HostId,
     wire: Wire,
     pause: Time,
     waiting: VecDeque<(Time, Vec<u8>)>,
     pub(super) used_at: Time,
-    /// Under which end and time the others find it.
+    /// Under which end and time it is found.
     entered: (Option<End>, Time),
 }
 
-/// Destinations by the address that members are known by.
+/// Destinations, found by the address that members are known by, by connection, and by time.
 #[derive(Debug, Default)]
 pub(super) struct Outlets {
-    outlets: BTreeMap<Arc<str>, Outlet>,
-    by_end: BTreeMap<End, Arc<str>>,
-    by_time: BTreeSet<(Time, Arc<str>)>,
+    slots: Vec<Option<Outlet>>,
+    free: Vec<Slot>,
+    by_address: HashMap<Arc<str>, Slot, FixedState>,
+    by_end: HashMap<End, Slot, FixedState>,
+    by_time: BTreeSet<(Time, Slot)>,
 }
 
 impl Outlets {
     pub(super) fn len(&self) -> usize {
-        self.outlets.len()
+        self.by_address.len()
     }
 
-    pub(super) fn contains(&self, to: &str) -> bool {
-        self.outlets.contains_key(to)
+    pub(super) fn at_address(&self, to: &str) -> Option<Slot> {
+        self.by_address.get(to).copied()
+    }
+
+    pub(super) fn at_end(&self, end: End) -> Option<Slot> {
+        self.by_end.get(&end).copied()
     }
 
     /// When the next of them has something to do.
@@ -80,55 +92,64 @@ impl Outlets {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Those that have something to do, by address.
-    pub(super) fn due(&self, now: Time) -> Vec<Arc<str>> {
-        let due = self.by_time.iter().take_while(|(at, _)| *at <= now);
-        let mut due: Vec<Arc<str>> = due.map(|(_, to)| Arc::clone(to)).collect();
-        due.sort_unstable();
+    /// Those that have something to do by then, by address.
+    pub(super) fn due(&self, then: Time) -> Vec<Slot> {
+        let due = self.by_time.iter().take_while(|(at, _)| *at <= then);
+        let mut due: Vec<Slot> = due.map(|(_, slot)| *slot).collect();
+        due.sort_by(|one, other| self.address(*one).cmp(&self.address(*other)));
         due
     }
 
-    pub(super) fn at_end(&self, end: End) -> Option<Arc<str>> {
-        self.by_end.get(&end).cloned()
-    }
-
     /// A destination to which a connection is being made.
-    pub(super) fn add(&mut self, to: &str, host: HostId, end: End, now: Time) {
-        let outlet = Outlet {
+    pub(super) fn add(&mut self, to: &str, host: HostId, end: End, now: Time) -> Slot {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            Slot(self.slots.len() - 1)
+        });
+        let to: Arc<str> = to.into();
+        self.by_address.insert(Arc::clone(&to), slot);
+        self.slots[slot.0] = Some(Outlet {
+            to,
             host,
             wire: Wire::Connecting(end, now),
             pause: FIRST_PAUSE,
             waiting: VecDeque::new(),
             used_at: now,
             entered: (None, Time::MAX),
-        };
-        self.outlets.insert(to.into(), outlet);
-        self.with(to, |_| ());
+        });
+        self.with(slot, |_| ());
+        slot
     }
 
     /// Changes one of them; every change goes through here.
-    pub(super) fn with<T>(&mut self, to: &str, change: impl FnOnce(&mut Outlet) -> T) -> Option<T> {
-        let outlet = self.outlets.get_mut(to)?;
+    pub(super) fn with<T>(
+        &mut self,
+        slot: Slot,
+        change: impl FnOnce(&mut Outlet) -> T,
+    ) -> Option<T> {
+        let outlet = self.slots[slot.0].as_mut()?;
         let result = change(outlet);
         let (before, now) = (outlet.entered, (outlet.end(), outlet.deadline()));
-        if before != now {
-            outlet.entered = now;
-            self.enter(to, before, Some(now));
+        outlet.entered = now;
+        if before.0 != now.0 {
+            self.leave_end(before.0);
+            if let Some(end) = now.0 {
+                self.by_end.insert(end, slot);
+            }
+        }
+        if before.1 != now.1 {
+            self.by_time.remove(&(before.1, slot));
+            self.by_time.insert((now.1, slot));
         }
         Some(result)
     }
 
     /// Closes those for which this does not hold.
-    pub(super) fn keep(
-        &mut self,
-        outside: &mut Outside<'_>,
-        holds: impl Fn(&str, &Outlet) -> bool,
-    ) {
-        let closed = self
-            .outlets
-            .iter()
-            .filter(|(to, outlet)| !holds(to, outlet));
-        let closed: Vec<Arc<str>> = closed.map(|(to, _)| Arc::clone(to)).collect();
+    pub(super) fn keep(&mut self, outside: &mut Outside<'_>, holds: impl Fn(&Outlet) -> bool) {
+        let outlets = self.slots.iter().flatten();
+        let closed = outlets.filter(|outlet| !holds(outlet));
+        let mut closed: Vec<Arc<str>> = closed.map(|outlet| Arc::clone(&outlet.to)).collect();
+        closed.sort_unstable();
         for to in closed {
             self.close(&to, outside);
         }
@@ -136,38 +157,36 @@ impl Outlets {
 
     /// Closes the one that was used longest ago.
     pub(super) fn close_oldest(&mut self, outside: &mut Outside<'_>) {
-        let oldest = self.outlets.iter().min_by_key(|(_, outlet)| outlet.used_at);
-        if let Some(to) = oldest.map(|(to, _)| Arc::clone(to)) {
+        let outlets = self.slots.iter().flatten();
+        let oldest = outlets.min_by_key(|outlet| (outlet.used_at, Arc::clone(&outlet.to)));
+        if let Some(to) = oldest.map(|outlet| Arc::clone(&outlet.to)) {
             self.close(&to, outside);
         }
     }
 
+    fn address(&self, slot: Slot) -> Option<&str> {
+        self.slots[slot.0].as_ref().map(|outlet| &*outlet.to)
+    }
+
     fn close(&mut self, to: &str, outside: &mut Outside<'_>) {
-        let Some(outlet) = self.outlets.remove(to) else {
+        let Some(slot) = self.by_address.remove(to) else {
             return;
         };
-        self.enter(to, outlet.entered, None);
+        let Some(outlet) = self.slots[slot.0].take() else {
+            return;
+        };
+        self.free.push(slot);
+        let (end, at) = outlet.entered;
+        self.leave_end(end);
+        self.by_time.remove(&(at, slot));
         if let Some(end) = outlet.end() {
             outside.close(end);
         }
     }
 
-    fn enter(
-        &mut self,
-        to: &str,
-        (end, at): (Option<End>, Time),
-        now: Option<(Option<End>, Time)>,
-    ) {
-        let to: Arc<str> = to.into();
+    fn leave_end(&mut self, end: Option<End>) {
         if let Some(end) = end {
             self.by_end.remove(&end);
-        }
-        self.by_time.remove(&(at, Arc::clone(&to)));
-        if let Some((end, at)) = now {
-            if let Some(end) = end {
-                self.by_end.insert(end, Arc::clone(&to));
-            }
-            self.by_time.insert((at, to));
         }
     }
 }
@@ -191,8 +210,11 @@ impl Outlet {
         }
     }
 
-    /// Its time has come.
-    pub(super) fn run(&mut self, now: Time, outside: &mut Outside<'_>) -> Due {
+    /// Its time has come, or that of another: then it may ask for a sign of life early.
+    pub(super) fn run(&mut self, now: Time, quiet: bool, outside: &mut Outside<'_>) -> Due {
+        if now < self.deadline() && !matches!(self.wire, Wire::Up { .. }) {
+            return Due::Done;
+        }
         match &mut self.wire {
             Wire::Pause(_) => return Due::Connect,
             Wire::Connecting(end, _) => {
@@ -205,10 +227,22 @@ impl Outlet {
                 return Due::Lost;
             }
             Wire::Up {
-                stream, next_ping, ..
+                stream,
+                heard,
+                next_ping,
             } => {
-                stream.queue(heartbeat::ping(HEARTBEAT_TIMEOUT));
-                stream.flush(outside);
+                let ping = heartbeat::ping(HEARTBEAT_TIMEOUT);
+                let answered = heartbeat::pong(&[]).len() as u64;
+                let asked = ping.len() as u64;
+                if quiet
+                    && stream.unwritten() == 0
+                    && outside.net.exchange(stream.end, asked, answered)
+                {
+                    *heard = now;
+                } else {
+                    stream.queue(ping);
+                    stream.flush(outside);
+                }
                 *next_ping = now + HEARTBEAT;
             }
         }
