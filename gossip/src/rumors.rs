@@ -5,18 +5,38 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use crate::id::NodeId;
 
 /// Ids of changed records, the least told first. At most one per record of the table.
+///
+/// A member that knows everything need not be told anything: meeting one counts for every rumor
+/// like telling it once more. So news that has reached all ends soon, and the start of a large
+/// mesh does not send each record of each member many times over.
 #[derive(Debug, Default)]
 pub(crate) struct Rumors {
-    order: BTreeSet<(u32, NodeId)>,
-    told: BTreeMap<NodeId, u32>,
+    /// How often a rumor was told, less the meetings there had been when it was new.
+    order: BTreeSet<(i64, NodeId)>,
+    told: BTreeMap<NodeId, i64>,
+    /// Meetings with members that know everything.
+    meetings: i64,
 }
 
 impl Rumors {
     /// The record of `id` has changed: it is news again.
     pub(crate) fn add(&mut self, id: NodeId) {
         self.remove(id);
-        self.told.insert(id, 0);
-        self.order.insert((0, id));
+        self.told.insert(id, -self.meetings);
+        self.order.insert((-self.meetings, id));
+    }
+
+    /// A member was met that knows everything.
+    pub(crate) fn met_one_who_knows(&mut self, limit: u32) {
+        if self.order.is_empty() {
+            return;
+        }
+        self.meetings += 1;
+        while let Some(&(told, id)) = self.order.last()
+            && told + self.meetings >= i64::from(limit)
+        {
+            self.remove(id);
+        }
     }
 
     pub(crate) fn remove(&mut self, id: NodeId) {
@@ -40,7 +60,7 @@ impl Rumors {
             return;
         };
         self.remove(id);
-        if told + 1 < limit {
+        if told + 1 + self.meetings < i64::from(limit) {
             self.told.insert(id, told + 1);
             self.order.insert((told + 1, id));
         }
@@ -63,5 +83,21 @@ mod tests {
         assert!(rumors.waiting().eq([b]));
         rumors.add(a);
         assert!(rumors.waiting().eq([a, b]));
+    }
+
+    #[test]
+    fn who_knows_everything_need_not_be_told() {
+        let [a, b] = [NodeId([1; 16]), NodeId([2; 16])];
+        let mut rumors = Rumors::default();
+        rumors.add(a);
+        rumors.met_one_who_knows(3);
+        rumors.add(b);
+        rumors.told(a, 3);
+        assert!(rumors.waiting().eq([b, a]));
+        rumors.met_one_who_knows(3);
+        assert!(rumors.waiting().eq([b]));
+        rumors.told(b, 3);
+        rumors.met_one_who_knows(3);
+        assert!(rumors.is_empty());
     }
 }

@@ -145,7 +145,10 @@ impl Gossip {
                 Ordering::Greater => {}
             }
         }
-        if header.digest != digest {
+        if header.digest == digest {
+            let limit = self.retransmit_limit();
+            self.rumors.met_one_who_knows(limit);
+        } else {
             self.consider_sync(&header.address);
         }
     }

@@ -149,7 +149,7 @@ impl Gossip {
     }
 
     /// 3 × ceil(log2(N + 1)): how often each update is sent.
-    fn retransmit_limit(&self) -> u32 {
+    pub(super) fn retransmit_limit(&self) -> u32 {
         let members = self.table.live().len();
         self.config.retransmit_factor * (usize::BITS - members.leading_zeros())
     }
