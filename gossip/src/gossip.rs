@@ -19,6 +19,7 @@ mod view;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -112,6 +113,8 @@ pub struct Gossip {
     next_gossip: Duration,
     next_call: Duration,
     next_housekeeping: Duration,
+    /// What `due` found, until the next input: drivers ask more often than anything changes.
+    known_due: Cell<Option<Duration>>,
     stats: Stats,
     outputs: VecDeque<Output>,
     /// Whether `MembersChanged` already waits among the outputs.
@@ -161,6 +164,7 @@ impl Gossip {
             next_gossip: now,
             next_call: now,
             next_housekeeping: now + HOUSEKEEPING,
+            known_due: Cell::new(None),
             stats: Stats::default(),
             outputs: VecDeque::new(),
             change_is_told: false,
@@ -314,6 +318,7 @@ impl Gossip {
 
     fn enter(&mut self, now: Duration) {
         let due = self.due();
+        self.known_due.set(None);
         let late = self.clock.advance(now, due, self.config.stall);
         self.now = self.clock.now();
         if late > self.config.stall / 2 {
@@ -326,6 +331,12 @@ impl Gossip {
     }
 
     fn due(&self) -> Duration {
+        let due = self.known_due.get().unwrap_or_else(|| self.find_due());
+        self.known_due.set(Some(due));
+        due
+    }
+
+    fn find_due(&self) -> Duration {
         if let Some(leave) = &self.leave {
             return leave.deadline();
         }
