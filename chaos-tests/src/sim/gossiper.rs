@@ -3,7 +3,7 @@
 
 mod outlets;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -267,7 +267,8 @@ impl Gossiper {
         self.sweep_at = now + SWEEP;
         let members = self.machine.members().map(|known| known.member);
         let living = members.filter(|member| member.is_live());
-        let living: BTreeSet<&str> = living.map(|member| member.gossip.as_str()).collect();
+        let living: HashSet<&str, FixedState> =
+            living.map(|member| member.gossip.as_str()).collect();
         self.outlets.keep(outside, |outlet| {
             let idle = if living.contains(&*outlet.to) {
                 IDLE
