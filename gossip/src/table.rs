@@ -78,7 +78,7 @@ impl Table {
         Self {
             own,
             entries: BTreeMap::new(),
-            live: BTreeSet::new(),
+            live: Vec::new(),
             suspects: BTreeSet::new(),
             dead: BTreeSet::new(),
             buckets: alloc::vec![0; BUCKETS],

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use zmesh_node::config::QueuePolicy;
 use zmesh_node::forward::{
-    Batch, ClientId, Header, Instance, Message, Output, Peer, Router, Topology,
+    Batch, ClientId, Header, Instance, Message, Named, Output, Peer, Router, Topology,
 };
 use zmesh_node::link::wire;
 use zmesh_partition::Partition;
@@ -223,11 +223,13 @@ impl Run {
             2 => {
                 let count = usize::from(script.byte() & 3);
                 let named = script.bytes(count);
-                let members = named.iter().map(|byte| Instance(u64::from(byte & 7)));
+                let members = named.iter().map(|byte| Named {
+                    instance: Instance(u64::from(byte & 7)),
+                    card: Bytes::from_static(b"card"),
+                    interest: u64::from(byte >> 6),
+                });
                 Message::View {
-                    members: members
-                        .map(|member| (member, Bytes::from_static(b"card")))
-                        .collect(),
+                    members: members.collect(),
                 }
             }
             3..=5 => Message::Publish(self.batch(peer, script)),

@@ -1,7 +1,7 @@
 //! What nodes say to each other over links, as a script says, and what holds of it.
 
 use bytes::Bytes;
-use zmesh_node::forward::{Batch, Header, Instance, Message};
+use zmesh_node::forward::{Batch, Header, Instance, Message, Named};
 use zmesh_node::link::wire;
 use zmesh_node::zmtp::frames::{Item, Span, item_at};
 
@@ -109,7 +109,11 @@ pub(crate) fn messages() -> Vec<Message> {
             changes: vec![(true, b"STOCK.".to_vec()), (false, b"a".to_vec())],
         },
         Message::View {
-            members: vec![(PEERS[2], Bytes::from_static(b"card"))],
+            members: vec![Named {
+                instance: PEERS[2],
+                card: Bytes::from_static(b"card"),
+                interest: 0,
+            }],
         },
         Message::Done {
             streams: streams.clone(),
