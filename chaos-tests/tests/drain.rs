@@ -1,11 +1,12 @@
 //! A node that is asked to go: what it says, what its clients and the other nodes see, and what
 //! becomes of the messages.
 
-use chaos_tests::live::options::zmesh;
+use chaos_tests::live::mesh::new_cluster;
+use chaos_tests::live::options::{own_host, zmesh};
 use chaos_tests::live::raw::{Raw, frame, greeting};
 use chaos_tests::live::socket::{publisher, receive_data, subscriber};
 use chaos_tests::live::wait::{self, PATIENCE};
-use chaos_tests::live::{Mesh, Node, http};
+use chaos_tests::live::{Mesh, Node, Options, http};
 use std::net::Shutdown;
 use std::process::{Child, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -231,6 +232,19 @@ fn a_node_that_is_alone_gives_its_subscribers_what_waits_for_them() {
     read_all(&mut slow);
     drop(slow);
     ends_well(&mut mesh.nodes[0]);
+}
+
+#[test]
+fn a_node_that_is_drained_while_it_joins_ends_well() {
+    // A seed that never answers, and an address that is known before it is told.
+    let (host, ports) = (own_host(), [7000, 7001, 7002]);
+    let options = Options::new("n1", &new_cluster()).at(&host, ports);
+    let mut node = Node::spawn(options.seed(&format!("{host}:9")));
+    node.client = format!("{host}:{}", ports[0]);
+    wait::until_true("it to answer", || drain(&node).is_some());
+    let (code, said) = output(ask_to_drain(&node, false));
+    assert_eq!(code, Some(0), "{said}");
+    ends_well(&mut node);
 }
 
 #[test]

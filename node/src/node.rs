@@ -144,12 +144,12 @@ impl Node {
         &self.link
     }
 
-    /// Waits until the node takes messages; an error if it has ended before.
-    pub fn wait_ready(&self) -> Result<(), Fatal> {
+    /// Waits until the node takes messages; `false` if it was asked to stop before.
+    pub fn wait_ready(&self) -> Result<bool, Fatal> {
         self.status.wait(|status| match &status.ended {
             Some(Err(fatal)) => Some(Err(fatal.clone())),
-            Some(Ok(())) => Some(Err(Fatal("stopped before it was ready".into()))),
-            None => status.ready.then_some(Ok(())),
+            Some(Ok(())) => Some(Ok(false)),
+            None => status.ready.then_some(Ok(true)),
         })
     }
 

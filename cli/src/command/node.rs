@@ -2,12 +2,10 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use zmesh_node::{Node, StopHandle};
+use zmesh_node::Node;
 
 use crate::descriptors;
 use crate::exit::Outcome;
@@ -123,13 +121,10 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Outcome> {
     end_at_panic();
     descriptors::take_all();
     let node = zmesh_node::start(settings.node)?;
-    let stopping = Arc::new(AtomicBool::new(false));
-    stop_on_request(&node, &stopping, args.stop_with_stdin)?;
-    match node.wait_ready() {
-        Ok(()) => say_ready(&node),
-        // A node that was told to stop while it joined is none that failed.
-        Err(_) if stopping.load(Ordering::Acquire) => {}
-        Err(fatal) => return Err(fatal.into()),
+    stop_on_request(&node, args.stop_with_stdin)?;
+    // A node that was told to stop while it joined is none that failed.
+    if node.wait_ready()? {
+        say_ready(&node);
     }
     node.wait()?;
     Ok(Outcome::Done)
@@ -146,23 +141,17 @@ fn end_at_panic() {
 }
 
 /// Stops the node at a signal, or when stdin ends if that was asked for.
-fn stop_on_request(node: &Node, stopping: &Arc<AtomicBool>, with_stdin: bool) -> Result<()> {
-    let stop = |handle: StopHandle| {
-        let stopping = Arc::clone(stopping);
-        move || {
-            stopping.store(true, Ordering::Release);
-            handle.stop();
-        }
-    };
-    signals::on_stop(stop(node.stop_handle()))?;
+fn stop_on_request(node: &Node, with_stdin: bool) -> Result<()> {
+    let handle = node.stop_handle();
+    signals::on_stop(move || handle.stop())?;
     if with_stdin {
-        let stop = stop(node.stop_handle());
+        let handle = node.stop_handle();
         std::thread::Builder::new()
             .name("stdin".into())
             .spawn(move || {
                 let mut ignored = [0; 256];
                 while matches!(std::io::stdin().read(&mut ignored), Ok(1..)) {}
-                stop();
+                handle.stop();
             })
             .context("cannot start a thread")?;
     }

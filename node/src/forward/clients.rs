@@ -127,10 +127,10 @@ impl Clients {
         (&ids[..clients], LaneId(lane as u16))
     }
 
-    /// Whether some queue holds publishers back.
-    pub(crate) fn may_block(&self) -> bool {
-        let mut policies = self.rules.iter().map(|rule| rule.config.policy);
-        policies.any(|policy| policy == QueuePolicy::Block)
+    /// Whether queues of those who want the messages of a set hold publishers back.
+    pub(crate) fn may_block(&self, set: SetId) -> bool {
+        let (_, lane) = self.wanted_by(set);
+        self.rules[usize::from(lane.0)].config.policy == QueuePolicy::Block
     }
 
     pub(crate) fn open(&mut self, id: ClientId) {

@@ -51,7 +51,8 @@ impl Router {
             for range in ranges {
                 self.deliver_range(chunk, range.clone(), &mut full, now);
             }
-            if self.clients.may_block() {
+            let run = self.local_run.as_ref();
+            if run.is_some_and(|run| self.clients.may_block(run.set)) {
                 // Only if the run ends with the record is it known whose ack to hold back.
                 full.extend(self.end_run(chunk, now));
             }
