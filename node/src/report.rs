@@ -169,7 +169,7 @@ pub struct Connection {
     pub dropped_by_reason: BTreeMap<String, u64>,
     /// Seconds since the last of them.
     #[serde(default)]
-    pub dropped_before_seconds: Option<f64>,
+    pub seconds_since_drop: Option<f64>,
     /// Messages that wait for it.
     pub queue_messages: u64,
     /// Bytes that wait for it.
@@ -212,7 +212,7 @@ pub struct QueuePart {
     /// Bytes of those.
     pub dropped_bytes: u64,
     /// Seconds since the last of them.
-    pub dropped_before_seconds: Option<f64>,
+    pub seconds_since_drop: Option<f64>,
     /// Seconds since it became full, while it is.
     pub full_for_seconds: Option<f64>,
 }

@@ -190,13 +190,28 @@ fn what_the_node_dropped_is_told_where_it_is_missing_but_is_no_message() {
     );
 }
 
+/// How a node that drains answers, in this state.
+fn drain(state: &str) -> &'static str {
+    let nothing = json!({"messages": 0, "bytes": 0});
+    let answer = json!({
+        "node": "n1", "state": state, "waits_for": "", "seconds": 1.0, "timeout_seconds": 30.0,
+        "dropped_messages": {}, "undone": nothing, "unacked": nothing, "queued": nothing,
+        "nodes": [], "clients": [],
+    });
+    answer.to_string().leak()
+}
+
+#[test]
+fn a_node_that_goes_without_a_word_of_how_its_drain_ended_is_an_error() {
+    let (address, _server) = http_answer("200 OK", drain("leaving"));
+    let run = run(&["drain", "--node", &address]);
+    assert_eq!(run.code, Some(2), "{}", run.stdout);
+    assert!(run.stderr.contains("without a word"), "{}", run.stderr);
+}
+
 #[test]
 fn a_drain_is_told_as_the_node_told_it() {
-    let body = r#"{"node": "n1", "state": "drained", "waits_for": "", "seconds": 1.0,
-        "timeout_seconds": 30.0, "dropped_messages": {}, "undone": {"messages": 0, "bytes": 0},
-        "unacked": {"messages": 0, "bytes": 0}, "queued": {"messages": 0, "bytes": 0},
-        "nodes": [], "clients": []}"#;
-    let (address, server) = http_answer("200 OK", body);
+    let (address, server) = http_answer("200 OK", drain("drained"));
     let run = run(&["drain", "--node", &address]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(run.stdout, "n1 drained in 1.0 s: 0 messages dropped\n");

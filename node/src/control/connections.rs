@@ -48,7 +48,7 @@ fn describe(id: ClientId, info: &ClientInfo, stats: &ClientStats, now: Time) -> 
         dropped_messages: stats.dropped_messages,
         dropped_bytes: lanes.iter().map(|lane| lane.dropped_bytes).sum(),
         dropped_by_reason: by_reason,
-        dropped_before_seconds: ago(lanes.iter().filter_map(|lane| lane.dropped_at).max()),
+        seconds_since_drop: ago(lanes.iter().filter_map(|lane| lane.dropped_at).max()),
         queue_messages: stats.queue_messages,
         queue_bytes: stats.queue_bytes as u64,
         queue_policy: lanes.first().map_or("", |lane| lane.policy.name()).into(),
@@ -71,7 +71,7 @@ fn part(lane: &LaneStats, now: Time) -> report::QueuePart {
         bytes: lane.bytes as u64,
         dropped_messages: lane.dropped_messages,
         dropped_bytes: lane.dropped_bytes,
-        dropped_before_seconds: ago(lane.dropped_at),
+        seconds_since_drop: ago(lane.dropped_at),
         full_for_seconds: ago(lane.full_since),
     }
 }

@@ -56,7 +56,7 @@ fn note(connection: &Connection) -> String {
         let since = age(part.full_for_seconds?);
         Some(format!("full for {since} ({}{rule})", part.policy))
     });
-    let dropped = connection.dropped_before_seconds;
+    let dropped = connection.seconds_since_drop;
     let dropped = dropped.map(|seconds| format!("last drop {} ago", age(seconds)));
     let held = connection.paused.then(|| "held back".to_string());
     let notes: Vec<String> = full.chain(dropped).chain(held).collect();
@@ -82,7 +82,7 @@ mod tests {
                 part("STOCK.", "drop-oldest", Some(3.0)),
                 part("FX", "block", None),
             ],
-            dropped_before_seconds: Some(2.0),
+            seconds_since_drop: Some(2.0),
             ..Connection::default()
         };
         let held = Connection {
