@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build fmt lint test live fuzz
+.PHONY: help setup build fmt lint test live sim fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: setup lint ## Run everything that CI runs
 live: setup ## Run only the tests with real processes and real ZeroMQ clients
 	$(CARGO) build --locked -p zmesh
 	$(CARGO) test --locked -p chaos-tests --no-fail-fast
+
+SEEDS ?= 1000
+sim: ## Simulate whole meshes with faults, SEEDS=1000 of them, from a first seed nobody has run
+	$(CARGO) run --locked --release -p chaos-tests -- sim --seeds $(SEEDS)
 
 RUNS ?= 1000000
 fuzz: ## Fuzz all that a node reads from others, RUNS=1000000 inputs a target (needs cargo-fuzz)
