@@ -1,8 +1,8 @@
 //! Simulation of whole nodes: one virtual clock, one seed, and a network that fails.
 //!
 //! A process here is the real membership machine, the real table and the real forwarding core, with
-//! the real formats on every hop; only sockets and clocks are models. The seed draws how a run is to
-//! be ([`plan`]), the world lets it happen ([`world`]), the watch looks on ([`watch`]).
+//! the real formats on every hop; only sockets and clocks are models. The seed draws how a run is
+//! to be ([`plan`]), the world lets it happen ([`world`]), the watch looks on ([`watch`]).
 
 pub mod agenda;
 pub mod clients;

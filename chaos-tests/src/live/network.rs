@@ -2,8 +2,8 @@
 //!
 //! Each host is a namespace with one address. Cables join them to a switch, a namespace with a
 //! bridge, where packets are lost by the rules of this file: a host does not see why nothing comes.
-//! Addresses are still resolved during a cut, as they are behind a router: nobody is told that a host
-//! cannot be reached.
+//! Addresses are still resolved during a cut, as they are behind a router: nobody is told that a
+//! host cannot be reached.
 
 use super::namespace::Namespace;
 use std::fmt::Write;

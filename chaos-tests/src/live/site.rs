@@ -1,8 +1,8 @@
 //! Hosts with a node on each, loaded by clients while something happens to them.
 //!
 //! What may be lost while it does is said by the one who does it: an [`Excuse`] names whose clients
-//! are cut off from whose, and ends when everything is in force again. Whatever else is missing at the
-//! end is a broken promise.
+//! are cut off from whose, and ends when everything is in force again. Whatever else is missing at
+//! the end is a broken promise.
 
 pub mod accounts;
 pub mod outcome;
@@ -25,8 +25,8 @@ use zmesh_node::report;
 /// Ports of every node: clients, gossip, links.
 const PORTS: [u16; 3] = [CLIENT_PORT, CLIENT_PORT + 1, CLIENT_PORT + 2];
 
-/// What was on its way when a node died or was cut off may be lost: on a busy machine that is what was
-/// sent within this time before, in nanoseconds.
+/// What was on its way when a node died or was cut off may be lost: on a busy machine that is what
+/// was sent within this time before, in nanoseconds.
 const ON_ITS_WAY: u64 = 3_000_000_000;
 
 /// What stands on the hosts.

@@ -22,7 +22,8 @@ impl Row {
     }
 }
 
-const HEAD: &str = "| fault | messages | lost | doubled | out of order | longest pause | dropped |\n\
+const HEAD: &str = "| fault | messages | lost | doubled | out of order | longest pause | \
+                    dropped |\n\
     |---|---|---|---|---|---|---|";
 
 /// The table, one line a run.

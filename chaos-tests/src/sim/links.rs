@@ -1,22 +1,22 @@
 //! The links of a simulated process: dialed and accepted as the node's `link/` does it, with the
 //! real wire format on every hop.
 
+mod carrying;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use zmesh_node::forward::{Instance, Message, Router};
-use zmesh_node::link::timing::{
-    FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT, PING_EVERY, REPLY_DELAY, SILENCE,
-};
+use zmesh_node::link::timing::{FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT, REPLY_DELAY, SILENCE};
 use zmesh_node::link::wire::{self, Head, Hello};
-use zmesh_node::zmtp::frames::{FrameLimits, Span, command_parts};
-use zmesh_node::zmtp::heartbeat;
+use zmesh_node::zmtp::frames::{FrameLimits, Span};
 
+use self::carrying::{Carrying, messages};
 use super::Time;
 use super::network::{End, HostId, Service, Status};
 use super::outside::Outside;
 use super::process::ProcessId;
-use super::stream::{Incoming, Stream};
+use super::stream::Stream;
 
 const LIMITS: FrameLimits = FrameLimits {
     message_bytes: 16 << 20,
@@ -59,16 +59,6 @@ struct Dial {
     target: Target,
     wire: Wire,
     pause: Time,
-}
-
-/// A connection that carries messages.
-#[derive(Debug)]
-struct Carrying {
-    stream: Stream,
-    heard: Time,
-    next_ping: Time,
-    unreplied: usize,
-    reply_at: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -495,86 +485,4 @@ impl Accepted {
             .reply_at
             .map_or(carrying.next_ping, |at| at.min(carrying.next_ping))
     }
-}
-
-impl Carrying {
-    fn new(stream: Stream, now: Time) -> Self {
-        Self {
-            stream,
-            heard: now,
-            next_ping: now,
-            unreplied: 0,
-            reply_at: None,
-        }
-    }
-
-    fn read(&mut self, now: Time, outside: &mut Outside<'_>) -> Option<Vec<(Bytes, Span)>> {
-        let before = self.stream.taken;
-        let items = messages(&mut self.stream, outside)?;
-        let taken = self.stream.taken - before;
-        if taken > 0 {
-            self.heard = now;
-            self.unreplied += taken;
-        }
-        Some(items)
-    }
-
-    fn write(&mut self, peer: Instance, router: &mut Router, now: Time, outside: &mut Outside<'_>) {
-        loop {
-            let mut any = false;
-            while self.stream.has_room()
-                && let Some(message) = router.take_message(peer)
-            {
-                outside.watch.leaves(peer, &message);
-                wire::encode(message, |bytes| self.stream.queue(bytes));
-                any = true;
-            }
-            if self.stream.flush(outside) > 0 {
-                router.handle_progress(peer, now);
-            }
-            if !any || self.stream.unwritten() > 0 {
-                return;
-            }
-        }
-    }
-
-    fn replies(&mut self, peer: Instance, router: &mut Router, outside: &mut Outside<'_>) {
-        self.unreplied = 0;
-        while self.stream.has_room()
-            && let Some(message) = router.take_reply(peer)
-        {
-            wire::encode(message, |bytes| self.stream.queue(bytes));
-        }
-        self.stream.flush(outside);
-    }
-
-    fn ping(&mut self, now: Time, held: bool, outside: &mut Outside<'_>) {
-        self.next_ping = now + PING_EVERY;
-        if held {
-            self.heard = now;
-        }
-        if self.stream.has_room() {
-            self.stream.queue(heartbeat::ping(SILENCE));
-        }
-        self.stream.flush(outside);
-    }
-}
-
-/// Messages that have come whole; pings are answered. `None` if what came is not ZMTP.
-fn messages(stream: &mut Stream, outside: &mut Outside<'_>) -> Option<Vec<(Bytes, Span)>> {
-    let mut found = Vec::new();
-    for item in stream.read(outside).ok()? {
-        match item {
-            Incoming::Message(chunk, span) => found.push((chunk, span)),
-            Incoming::Command(body) => {
-                if let Some((b"PING", data)) = command_parts(&body)
-                    && stream.has_room()
-                {
-                    stream.queue(heartbeat::pong(data));
-                }
-            }
-        }
-    }
-    stream.flush(outside);
-    Some(found)
 }

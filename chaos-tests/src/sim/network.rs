@@ -1,21 +1,25 @@
 //! A model of TCP between hosts: what a program can see of it when hosts and wires fail.
 //!
 //! A connection is two directions, each first in, first out. Latency is drawn for each write; loss
-//! shows as a pause in which the sender's host tries again (200 ms, doubled each time), bandwidth as
-//! a time that bytes take, and a receiver that does not read as a window that fills. A path that is
-//! cut carries nothing in that direction, not even acknowledgements, and nobody is told: whoever
-//! waits finds out by his own time-outs. A dead process's host says so (end of stream, or reset to
-//! those who write on); a lost host says nothing until it is back.
+//! shows as a pause in which the sender's host tries again (200 ms, doubled each time), bandwidth
+//! as a time that bytes take, and a receiver that does not read as a window that fills. A path
+//! that is cut carries nothing in that direction, not even acknowledgements, and nobody is told:
+//! whoever waits finds out by his own time-outs. A dead process's host says so (end of stream, or
+//! reset to those who write on); a lost host says nothing until it is back.
 
 mod datagrams;
 mod quiet;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod parts;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 
+use self::parts::{Conn, EndState, Item};
+pub use self::parts::{End, HostId, NetEvent, Path, Service, Status};
 use super::Time;
 use super::agenda::{Agenda, Event};
 use super::dice::Dice;
@@ -30,111 +34,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 const SYN_RETRY: Duration = Duration::from_secs(1);
 /// The most that a program writes at once arrives at once.
 const SEGMENT_BYTES: usize = 16 << 10;
-
-/// A machine with its own address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostId(pub u16);
-
-/// What listens on a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Service {
-    /// The gossip port.
-    Gossip,
-    /// The port for links.
-    Link,
-}
-
-/// One end of a connection, as a process holds it: a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct End {
-    conn: u64,
-    /// 0 dialed, 1 accepted.
-    side: u8,
-}
-
-/// How a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// It is being made.
-    Connecting,
-    /// It is open.
-    Open,
-    /// Nobody listens there.
-    Refused,
-    /// The other host has broken it off.
-    Reset,
-    /// The other process has closed it, and everything before was read.
-    Ended,
-}
-
-/// What moves between hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NetEvent {
-    /// The first packet of a connection, after so many attempts.
-    Syn(u64, u32),
-    /// The answer to it: whether somebody listens.
-    SynAnswer(u64, bool),
-    /// What is due for an end.
-    Arrive(u64, u8),
-    /// The same, after a pause for bytes that were not acknowledged.
-    Retry(u64, u8),
-    /// An end's host learns that bytes were read.
-    Credit(u64, u8),
-    /// An end's host is told that the other host knows no such connection.
-    Rst(u64, u8),
-    /// A datagram arrives.
-    Datagram(u64),
-}
-
-/// One direction between two hosts.
-#[derive(Clone, Debug)]
-pub struct Path {
-    /// Whether anything gets through.
-    pub open: bool,
-    /// How many of the packets are lost.
-    pub loss: f64,
-    /// Least time on the way.
-    pub latency: Duration,
-    /// Most that is added to it.
-    pub jitter: Duration,
-    /// Bytes a second.
-    pub bandwidth: u64,
-    /// When the bytes written so far have left the host.
-    busy_until: Time,
-}
-
-#[derive(Debug)]
-enum Item {
-    Data(Bytes),
-    Fin,
-}
-
-#[derive(Debug, Default)]
-struct EndState {
-    process: Option<ProcessId>,
-    connected: bool,
-    closed: Option<Status>,
-    /// The other side said that nothing more comes.
-    finished: bool,
-    received: VecDeque<Bytes>,
-    /// On their way from here.
-    in_flight: VecDeque<(Time, Item)>,
-    last_due: Time,
-    /// Bytes written here that the other program has not read.
-    outstanding: usize,
-    /// Of these, bytes of which the news that they were read is on its way.
-    credit: usize,
-    backoff: u32,
-    retrying: bool,
-    wants_room: bool,
-}
-
-#[derive(Debug)]
-struct Conn {
-    hosts: [HostId; 2],
-    service: Service,
-    ends: [EndState; 2],
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -567,31 +466,5 @@ impl Network {
         state.in_flight.clear();
         self.tell(end, now, agenda);
         self.forget_if_over(end.conn);
-    }
-}
-
-impl Conn {
-    /// The hosts of this end and of the other.
-    fn ways(&self, side: u8) -> (HostId, HostId) {
-        let [dialer, acceptor] = self.hosts;
-        if side == 0 {
-            (dialer, acceptor)
-        } else {
-            (acceptor, dialer)
-        }
-    }
-}
-
-impl Path {
-    /// An open path without loss: some tenths of a millisecond, as in one data centre.
-    pub fn local() -> Self {
-        Self {
-            open: true,
-            loss: 0.0,
-            latency: Duration::from_micros(200),
-            jitter: Duration::from_micros(300),
-            bandwidth: 125_000_000,
-            busy_until: Time::ZERO,
-        }
     }
 }

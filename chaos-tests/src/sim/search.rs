@@ -106,9 +106,9 @@ impl std::fmt::Display for Found {
         let it = &self.counts;
         write!(
             f,
-            "{} seeds, {} broke a promise; {} faults injected, {} messages published, {} delivered, \
-             {} promised, {} let go by a stated rule; {} false deaths; {} events; slowest to mend \
-             {:.1} s",
+            "{} seeds, {} broke a promise; {} faults injected, {} messages published, {} \
+             delivered, {} promised, {} let go by a stated rule; {} false deaths; {} events; \
+             slowest to mend {:.1} s",
             self.seeds,
             self.broken.len(),
             it.faults,

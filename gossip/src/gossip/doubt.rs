@@ -1,7 +1,7 @@
-//! Deaths that are told from beyond a cut. Who was held dead and is heard again holds dead, in its turn,
-//! those from whom it was cut off; it would be believed by them all, and for a moment everybody would
-//! hold dead whom nothing ever happened to. So its word waits until the subject has had the time to
-//! refute. That is no more than a slow packet.
+//! Deaths that are told from beyond a cut. Who was held dead and is heard again holds dead, in its
+//! turn, those from whom it was cut off; it would be believed by them all, and for a moment
+//! everybody would hold dead whom nothing ever happened to. So its word waits until the subject
+//! has had the time to refute. That is no more than a slow packet.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

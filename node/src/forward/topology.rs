@@ -111,7 +111,8 @@ impl Router {
             let peer = self.peers.get_mut(slot);
             let itself = peer.instance;
             let others = returned.iter().filter(|instance| **instance != itself);
-            // Also from one that is itself held dead: it may hold this node alive, and give it records.
+            // Also from one that is itself held dead: it may hold this node alive, and give it
+            // records.
             if peer.accepted {
                 peer.await_also(others.copied(), now);
             }

@@ -116,9 +116,10 @@ impl Outlet {
 }
 
 impl Drop for Outlet {
-    /// libzmq closes a socket later, on the thread that serves all sockets of the context, and tells
-    /// the monitor of an attempt to connect that this ends. If nobody listens there any more it waits
-    /// for ever, and nothing is sent to anybody again. So the monitor is told to want nothing first.
+    /// libzmq closes a socket later, on the thread that serves all sockets of the context, and
+    /// tells the monitor of an attempt to connect that this ends. If nobody listens there any more
+    /// it waits for ever, and nothing is sent to anybody again. So the monitor is told to want
+    /// nothing first.
     fn drop(&mut self) {
         let nowhere = format!("inproc://unmonitored-{}", self.number);
         if let Err(error) = self.socket.monitor(&nowhere, 0) {

@@ -95,7 +95,8 @@ impl Site {
                 complaints.push(format!("n{} at rest: {:?}", host + 1, Account::of(node)));
             }
         }
-        // Nobody counts what somebody misses who is not known, or counted it in a process that ended.
+        // Nobody counts what somebody misses who is not known, or who counted it in a process
+        // that ended.
         if self.accounts.broken || !self.down.is_empty() || !self.excuses.is_empty() {
             return complaints;
         }

@@ -4,8 +4,8 @@
 //! A message is promised to a subscriber if, when it was published, the subscriber's prefix was in
 //! force, and the publisher's node held the subscriber's node alive and knew of the prefix. It need
 //! not arrive if the publisher's own node crashed; if a node that served it held the
-//! subscriber's node dead at the time or later, for that side of a partition goes on alone; or if it
-//! was dropped and counted.
+//! subscriber's node dead at the time or later, for that side of a partition goes on alone; or if
+//! it was dropped and counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -200,7 +200,8 @@ impl Watch {
     fn swap(&mut self, process: ProcessId, client: ClientId, stamp: Stamp) -> Option<Stamp> {
         let own = self.planted == Some(Planted::OwnOrder);
         let reader = self.readers.get_mut(&(process, client))?;
-        if reader.swapped.is_none() && stamp.number % 8 == 3 && (!own || client.0 % 2 == 0) {
+        if reader.swapped.is_none() && stamp.number % 8 == 3 && (!own || client.0.is_multiple_of(2))
+        {
             reader.swapped = Some(stamp);
             return None;
         }
