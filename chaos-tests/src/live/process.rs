@@ -108,6 +108,13 @@ impl Node {
         self.options.inside(|| http::json(&self.client, path).ok())
     }
 
+    /// A page as it stands, or why there is none.
+    pub fn page(&self, path: &str) -> Result<String, String> {
+        let page = self.options.inside(|| http::page(&self.client, path));
+        page.map(|(_, body)| body)
+            .map_err(|error| format!("{error:#}"))
+    }
+
     /// The sum of a metric's samples whose labels contain this text.
     ///
     /// # Panics

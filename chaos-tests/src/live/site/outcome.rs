@@ -31,6 +31,9 @@ impl Site {
             .iter_mut()
             .for_each(|it| it.wait_said("sent", 1));
         let mut complaints = self.wait_last();
+        if !complaints.is_empty() {
+            self.save_pages();
+        }
         let mut sent = Sent::default();
         for publisher in &mut self.publishers {
             sent.add(&publisher.history());
@@ -52,6 +55,24 @@ impl Site {
             disagreements: disagree(&received),
             dropped: self.drops(),
             complaints,
+        }
+    }
+
+    /// Keeps what the nodes say of themselves, while they still do.
+    fn save_pages(&self) {
+        for host in self.up() {
+            let node = &self.nodes[host];
+            for page in [
+                "metrics",
+                "api/v1/node",
+                "api/v1/connections",
+                "api/v1/links",
+            ] {
+                let text = node.page(&format!("/{page}")).unwrap_or_else(|error| error);
+                let file = format!("{}.{}", node.options.name, page.replace('/', "."));
+                // A full disk fails the test elsewhere.
+                let _ = std::fs::write(self.folder.join(file), text);
+            }
         }
     }
 
