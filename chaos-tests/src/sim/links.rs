@@ -233,6 +233,9 @@ impl Links {
                 if now - carrying.heard >= SILENCE {
                     dial.fail(router, now, outside);
                 } else {
+                    if now - carrying.heard <= PING_EVERY {
+                        router.handle_sign_of_life(instance, now);
+                    }
                     carrying.ping(now, false, outside);
                     carrying.write(instance, router, now, outside);
                 }

@@ -236,6 +236,16 @@ impl Router {
         }
     }
 
+    /// Something has come over the link that this node dialed, if only the answer to a ping: the
+    /// peer reads the link, and is taken up again if it was passed over. It may owe nothing any
+    /// more that it could ack.
+    pub fn handle_sign_of_life(&mut self, peer: Instance, now: Time) {
+        if let Some(peer) = self.peers.by_instance(peer) {
+            peer.progress_at = now;
+            peer.passed_over = false;
+        }
+    }
+
     /// Messages that were taken with [`Router::take_segment`] could not be written: the client has
     /// gone.
     pub fn handle_unwritten(&mut self, messages: u64, bytes: usize) {

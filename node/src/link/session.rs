@@ -245,7 +245,7 @@ impl<'a> Link<'a> {
                     reply_waits = !self.pipe.has_room();
                     reply.as_mut().reset(Instant::now() + REPLY_DELAY);
                 }
-                _ = ping.tick() => self.keep_alive(held)?,
+                _ = ping.tick() => self.keep_alive(peer, side, held)?,
             }
             if handle.closing.get() {
                 return Ok(LinkError::Replaced);
@@ -341,11 +341,16 @@ impl<'a> Link<'a> {
         })
     }
 
-    fn keep_alive(&mut self, held: bool) -> Result<(), LinkError> {
+    fn keep_alive(&mut self, peer: Instance, side: Side, held: bool) -> Result<(), LinkError> {
+        let silence = self.heard.elapsed();
         if held {
             self.heard = Instant::now();
-        } else if self.heard.elapsed() >= SILENCE {
+        } else if silence >= SILENCE {
             return Err(LinkError::Silent);
+        }
+        if side == Side::Dialed && silence <= PING_EVERY {
+            self.hub
+                .input(|router, now| router.handle_sign_of_life(peer, now));
         }
         if self.pipe.has_room() {
             self.pipe.queue(Bytes::from(heartbeat::ping(SILENCE)));

@@ -9,7 +9,7 @@ use zmesh_partition::{Member, Partition, Table};
 
 use crate::message::TOPICS;
 use crate::oracle::dropped;
-use crate::plan::Plan;
+use crate::plan::{Plan, Planted};
 use crate::world::World;
 
 const A: Instance = Instance(101);
@@ -174,6 +174,27 @@ fn a_node_that_was_passed_over_is_taken_up_again_when_its_link_is_there() {
     world.step();
     assert!(!world.process(C).dialed.contains_key(&B));
     world.heal();
+    assert!(world.come_to_rest());
+    assert_eq!(owed(&world, B), 0);
+}
+
+#[test]
+fn a_node_that_was_passed_over_is_taken_up_again_when_it_answers_a_ping() {
+    let mut world = at_rest(Plan::calm(10));
+    subscriber_to_all(&mut world, B);
+    // So B has nothing to say to C, the owner, but acks.
+    world.publishers.retain(|publisher| publisher.node == A);
+    world.plan.planted = Some(Planted::LostAck);
+    world.publish_everything();
+    while world.oracle.passed_over == 0 {
+        world.step();
+    }
+    seconds_later(&mut world, 1);
+    world.plan.planted = None;
+    for node in [A, C] {
+        world.input(node, |router, now| router.handle_sign_of_life(B, now));
+    }
+    world.publish_everything();
     assert!(world.come_to_rest());
     assert_eq!(owed(&world, B), 0);
 }
