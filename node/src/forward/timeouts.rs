@@ -7,8 +7,9 @@ use super::serving::Slot;
 use super::{DropReason, Time};
 
 /// A node that owes acks and gives no sign of taking messages for so long is passed over until it
-/// does.
-const ACK_PATIENCE: Time = Time::from_secs(5);
+/// does. A silent link is given up after 4 s and an attempt to make it again takes up to 3 s: on a
+/// bad network more than one must be possible. Meanwhile its publishers wait, if they must.
+const ACK_PATIENCE: Time = Time::from_secs(20);
 
 /// How often it is looked whether old memories can go.
 const EXPIRY: Time = Time::from_secs(30);

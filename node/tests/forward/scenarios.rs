@@ -110,7 +110,7 @@ fn a_node_that_acks_nothing_is_passed_over_and_taken_up_again() {
         world.break_session(id);
     }
     world.publish_everything();
-    seconds_later(&mut world, 10);
+    seconds_later(&mut world, 25);
     assert!(world.oracle.passed_over > 0);
     for node in world.instances() {
         let stats = world.process(node).router.stats();
@@ -159,7 +159,7 @@ fn a_node_that_was_passed_over_is_taken_up_again_when_its_link_is_there() {
         world.break_session(id);
     }
     world.publish_everything();
-    seconds_later(&mut world, 10);
+    seconds_later(&mut world, 25);
     let stats = world.process(C).router.stats();
     assert!(dropped(&stats, DropReason::PassedOver) > 0);
     for subscriber in &mut world.subscribers {
