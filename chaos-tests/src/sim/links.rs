@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use zmesh_node::forward::{Instance, Message, Router};
-use zmesh_node::link::timing::{FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT, REPLY_DELAY, SILENCE};
+use zmesh_node::link::timing::{
+    FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT, PING_EVERY, REPLY_DELAY, SILENCE,
+};
 use zmesh_node::link::wire::{self, Head, Hello};
 use zmesh_node::zmtp::frames::{FrameLimits, Span};
 

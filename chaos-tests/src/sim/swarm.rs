@@ -21,7 +21,7 @@ const START: Time = Duration::from_secs(40);
 /// Once faults have stopped, the mesh is one again and owes nobody anything within this time.
 pub const CONVERGENCE: Time = Duration::from_secs(60);
 /// Who stood still or was passed over when the faults stopped may be told so for this long.
-const AFTERMATH: Time = Duration::from_secs(15);
+const AFTERMATH: Time = Duration::from_secs(30);
 
 /// A publisher that may be read takes a whole burst: so much for each message of it, for all the
 /// publishers that a node may have.
