@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build fmt lint test live sim fuzz
+.PHONY: help setup build fmt lint test live chaos sim fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: setup lint ## Run everything that CI runs
 live: setup ## Run only the tests with real processes and real ZeroMQ clients
 	$(CARGO) build --locked -p zmesh
 	$(CARGO) test --locked -p chaos-tests --no-fail-fast
+
+chaos: setup ## Every fault against real nodes in network namespaces, under load (minutes; needs root)
+	$(CARGO) build --locked --release -p zmesh -p chaos-tests
+	target/release/chaos-tests live
 
 SEEDS ?= 1000
 sim: ## Simulate whole meshes with faults, SEEDS=1000 of them, from a first seed nobody has run

@@ -1,0 +1,35 @@
+//! A few of the faults of `make chaos`: real nodes on hosts of their own, real clients, and a
+//! history that is checked.
+
+use std::process::Command;
+
+/// Few messages a second: the program under test is not built for speed here.
+const RATE: &str = "4000";
+
+#[track_caller]
+fn keeps_its_promises_through(fault: &str) {
+    let program = env!("CARGO_BIN_EXE_chaos-tests");
+    let mut command = Command::new(program);
+    command.args(["live", "--verbose", "--rate", RATE, "--fault", fault]);
+    let output = command
+        .output()
+        .expect("the program was built beside this test");
+    let told = String::from_utf8_lossy(&output.stderr);
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{told}");
+}
+
+#[test]
+fn a_killed_owner_costs_surviving_clients_nothing() {
+    keeps_its_promises_through("kill-owner");
+}
+
+#[test]
+fn links_that_are_reset_cost_nothing() {
+    keeps_its_promises_through("reset");
+}
+
+#[test]
+fn a_node_that_joins_and_leaves_costs_nothing() {
+    keeps_its_promises_through("join-and-leave");
+}
