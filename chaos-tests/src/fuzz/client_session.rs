@@ -15,6 +15,7 @@ use zmesh_node::zmtp::intake::{Arena, Intake, Read, Scanned};
 use super::router::{FRAMES, START, conserves, drain, is_empty, roomy, small};
 use super::script::Script;
 use super::topics::{PREFIXES, TOPICS, put_message};
+use super::zmtp_frames::frames;
 
 /// Longer scripts only repeat themselves.
 const STEPS: usize = 150;
@@ -23,8 +24,9 @@ const STEPS: usize = 150;
 const CLIENTS: usize = 4;
 const SUBSCRIBERS: usize = 2;
 
-/// Messages about subscriptions, which nobody publishes.
-const READY: &[u8] = b"$zmesh.ready";
+/// What a node itself says to a client begins so. Nobody publishes it.
+const RESERVED: &[u8] = b"$zmesh.";
+const DROPPED: &[u8] = b"$zmesh.dropped";
 
 /// A connection, with what its client should get.
 #[derive(Default)]
@@ -37,6 +39,8 @@ struct Client {
     expected: VecDeque<Vec<u8>>,
     /// Messages that it was to get and did not.
     missed: u64,
+    /// Messages that it was told to be missing, if it has asked for that from the beginning.
+    told: Option<u64>,
 }
 
 struct Run {
@@ -89,7 +93,7 @@ impl Run {
                 let piece = usize::from(script.byte());
                 self.read(client, if piece < 200 { usize::MAX } else { piece - 199 });
             }
-            200..=229 => self.write(client),
+            200..=229 => drop(self.write(client)),
             230..=239 => self.close(client),
             240..=247 => {
                 self.now = (self.now + Duration::from_millis(250)).max(self.router.next_deadline());
@@ -168,7 +172,7 @@ impl Run {
             Request::Subscribe(prefix) => {
                 let taken = self.router.handle_subscribe(id, &prefix, now).is_ok();
                 if taken {
-                    *self.client(id).prefixes.entry(prefix).or_insert(0) += 1;
+                    self.client(id).subscribed(prefix);
                 }
                 return taken;
             }
@@ -179,6 +183,7 @@ impl Run {
                     *times -= 1;
                     if *times == 0 {
                         prefixes.remove(&prefix);
+                        self.client(id).told = None;
                     }
                 }
             }
@@ -191,7 +196,7 @@ impl Run {
     fn expect(&mut self, chunk: &[u8], spans: &[Span]) {
         for span in spans {
             let topic = span.topic(chunk);
-            if topic.starts_with(b"$zmesh.") {
+            if topic.starts_with(RESERVED) {
                 continue;
             }
             for client in self.clients.values_mut() {
@@ -206,10 +211,10 @@ impl Run {
         }
     }
 
-    /// Gives a client one segment of what waits for it.
-    fn write(&mut self, id: ClientId) {
+    /// Gives a client one segment of what waits for it. `false` if nothing waits.
+    fn write(&mut self, id: ClientId) -> bool {
         let Some(segment) = self.router.take_segment(id, self.now) else {
-            return;
+            return false;
         };
         let roomy = self.roomy;
         let client = self.client(id);
@@ -220,11 +225,15 @@ impl Run {
             };
             at = span.end as usize;
             messages += 1;
-            if span.topic(&segment.bytes) != READY {
-                client.got(&segment.bytes[span.range()], roomy);
+            let message = &segment.bytes[span.range()];
+            if span.topic(&segment.bytes).starts_with(RESERVED) {
+                client.was_told(message);
+            } else {
+                client.got(message, roomy);
             }
         }
         assert_eq!(messages, segment.messages);
+        true
     }
 
     fn close(&mut self, id: ClientId) {
@@ -248,12 +257,7 @@ impl Run {
     /// Everybody reads to the end, and goes.
     fn end(&mut self) {
         for id in self.places {
-            while self
-                .router
-                .client_stats(id)
-                .is_some_and(|client| client.queue_messages > 0)
-            {
-                self.write(id);
+            while self.write(id) {
                 self.settle();
             }
             if let Some(client) = self.clients.get_mut(&id) {
@@ -261,6 +265,11 @@ impl Run {
                 client.missed += client.expected.len() as u64;
                 // Word of subscriptions may be dropped too.
                 assert!(client.missed <= stats.dropped_messages, "{stats:?}");
+                let told = client.told.unwrap_or(stats.dropped_messages);
+                assert_eq!(
+                    told, stats.dropped_messages,
+                    "it was told of each: {stats:?}"
+                );
                 assert!(client.missed == 0 || !self.roomy);
             }
             self.close(id);
@@ -272,6 +281,26 @@ impl Run {
 }
 
 impl Client {
+    fn subscribed(&mut self, prefix: Vec<u8>) {
+        if prefix == RESERVED && self.prefixes.is_empty() {
+            self.told = Some(0);
+        }
+        *self.prefixes.entry(prefix).or_insert(0) += 1;
+    }
+
+    /// Word of the node itself.
+    fn was_told(&mut self, message: &[u8]) {
+        let frames = frames(message);
+        if frames[0] == DROPPED
+            && let Some(told) = &mut self.told
+        {
+            let count: Option<u64> = std::str::from_utf8(frames[1])
+                .ok()
+                .and_then(|count| count.parse().ok());
+            *told += count.expect("word of dropped messages says how many");
+        }
+    }
+
     /// What it got is the next that it should get, or a later one.
     fn got(&mut self, message: &[u8], roomy: bool) {
         while let Some(next) = self.expected.pop_front() {
@@ -280,6 +309,11 @@ impl Client {
             }
             assert!(!roomy, "{next:?} is missing before {message:?}");
             self.missed += 1;
+            let told = self.told.unwrap_or(self.missed);
+            assert!(
+                self.missed <= told,
+                "it was not told that {next:?} is missing"
+            );
         }
         panic!("nobody sent {message:?} to it, or it came before");
     }
@@ -344,11 +378,23 @@ pub fn examples() -> Vec<Vec<u8>> {
         subscribe, publish, read, cut, read, leave, publish, raw, read,
     ]
     .concat();
+    let asks: &[u8] = &[0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 5, 0, 0, 0, 1, 1, 0, 0];
+    let asked = [
+        asks,
+        &publish.repeat(12),
+        read,
+        publish,
+        read,
+        &publish.repeat(9),
+        read,
+    ]
+    .concat();
     let flood = [subscribe, &publish.repeat(12), read, publish].concat();
     let mut examples = vec![[&[1][..], &all].concat()];
     for policy in 0..4 {
         examples.push([&[0, policy][..], &all].concat());
         examples.push([&[0, policy][..], &flood].concat());
+        examples.push([&[0, policy][..], &asked].concat());
     }
     examples
 }

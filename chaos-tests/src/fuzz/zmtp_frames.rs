@@ -190,7 +190,7 @@ fn again(found: &Found) {
 }
 
 /// The bodies of a message's frames.
-fn frames(mut message: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn frames(mut message: &[u8]) -> Vec<&[u8]> {
     let mut frames = Vec::new();
     while !message.is_empty() {
         let header = if message[0] & 2 != 0 { 9 } else { 2 };
