@@ -160,5 +160,5 @@ fn a_publisher_that_is_owed_for_ever_is_found() {
 
 #[test]
 fn acks_that_are_lost_are_found() {
-    finds(Planted::LostAcks, Kind::PassedOver, as_it_is);
+    finds(Planted::LostAcks, Kind::Restless, as_it_is);
 }

@@ -8,6 +8,9 @@ use super::{Kind, Planted, Watch};
 use crate::sim::Time;
 use crate::sim::process::ProcessId;
 
+/// As long as the machine waits before it believes a death that it was told of, and a little.
+const HEARSAY: Time = Time::from_millis(2500);
+
 /// Epoch, nonce, incarnation and state: what a record says, in the order of precedence.
 pub(super) type Claim = (u64, u64, u64, State);
 
@@ -107,7 +110,9 @@ impl Watch {
         let held = self.now.saturating_sub(suspected.unwrap_or(*heard));
         // A clock may be a little ahead of the watch's own.
         let soon = held + Time::from_millis(500) < config.isolation_hold;
-        if live > 2 && silence > config.isolation_silence && soon {
+        // A death that another told waits for its refutation before it is believed.
+        let deaf = silence > config.isolation_silence.max(HEARSAY);
+        if live > 2 && deaf && soon {
             let text = format!(
                 "{process:?} heard nobody for {silence:?}, and declared {instance:?} dead, \
                  suspect for {held:?}"
