@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::request::Request;
 use crate::close::CloseReason;
@@ -29,6 +29,10 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 /// A publisher that was asked and said nothing for so long is gone.
 const PING_TTL: Duration = Duration::from_secs(30);
 
+/// So many questions without an answer make up that time. Counted, not timed: a process that stood
+/// still asked nothing meanwhile, and finds the answers when it goes on.
+const UNANSWERED: u32 = 3;
+
 /// A publisher that goes on although the node has ended its side is closed when it could have been
 /// read for so long: ZeroMQ closes at once.
 const PARTING_PATIENCE: Duration = Duration::from_secs(2);
@@ -48,7 +52,8 @@ struct Session<'a> {
     scanned: Scanned,
     is_publisher: bool,
     heartbeats: bool,
-    heard: Instant,
+    /// Questions since it was last heard.
+    unanswered: u32,
     /// Messages in the pipe: where they end in all that was ever queued, how many, their bytes.
     unwritten: VecDeque<(u64, u32, usize)>,
     /// The node goes. A publisher that has not closed by then is closed.
@@ -76,7 +81,7 @@ pub(super) async fn run(
         scanned: Scanned::default(),
         is_publisher,
         heartbeats: is_publisher && remote.minor > 0,
-        heard: Instant::now(),
+        unanswered: 0,
         unwritten: VecDeque::new(),
         parting: None,
     };
@@ -121,6 +126,7 @@ impl Session<'_> {
     /// Ends with `Ok` when the core asks for it.
     async fn serve(&mut self) -> Result<(), CloseReason> {
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut writes = 0;
         loop {
             let may_read = self.may_read();
@@ -240,9 +246,9 @@ impl Session<'_> {
             match read {
                 Read::Blocked => return Ok(()),
                 Read::Closed => return Err(CloseReason::PeerClosed),
-                Read::More => self.heard = Instant::now(),
+                Read::More => self.unanswered = 0,
                 Read::Data(data) => {
-                    self.heard = Instant::now();
+                    self.unanswered = 0;
                     self.take(data)?;
                 }
             }
@@ -308,12 +314,12 @@ impl Session<'_> {
         if !self.heartbeats || self.parted() {
             return Ok(());
         }
-        if reading && self.heard.elapsed() >= PING_TTL {
+        if !reading {
+            self.unanswered = 0;
+        } else if self.unanswered >= UNANSWERED {
             return Err(CloseReason::HeartbeatTimeout);
         }
-        if !reading {
-            self.heard = Instant::now();
-        }
+        self.unanswered += 1;
         if self.pipe.has_room() {
             self.pipe.queue(Bytes::from(heartbeat::ping(PING_TTL)));
         }
