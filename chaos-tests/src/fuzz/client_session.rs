@@ -41,6 +41,7 @@ struct Client {
     missed: u64,
     /// Messages that it was told to be missing, if it has asked for that from the beginning.
     told: Option<u64>,
+    has_subscribed: bool,
 }
 
 struct Run {
@@ -282,7 +283,8 @@ impl Run {
 
 impl Client {
     fn subscribed(&mut self, prefix: Vec<u8>) {
-        if prefix == RESERVED && self.prefixes.is_empty() {
+        let first = !std::mem::replace(&mut self.has_subscribed, true);
+        if first && prefix == RESERVED {
             self.told = Some(0);
         }
         *self.prefixes.entry(prefix).or_insert(0) += 1;
