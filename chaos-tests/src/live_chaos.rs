@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod plans;
 pub mod runner;
+pub mod saturation;
 pub mod table;
 
 use clap::Args;

@@ -118,7 +118,7 @@ impl Options {
     }
 
     /// Does something that opens its sockets where the node has its own.
-    pub(super) fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+    pub fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
         match &self.namespace {
             Some(namespace) => namespace.inside(action),
             None => action(),

@@ -81,6 +81,9 @@ pub struct Site {
     excuses: Vec<Excuse>,
     down: BTreeSet<usize>,
     accounts: Accounts,
+    /// Whether topics may have gone to other owners under load.
+    moved: bool,
+    complaints: Vec<String>,
     /// When the load began.
     began: u64,
     folder: PathBuf,
@@ -100,6 +103,8 @@ impl Site {
             excuses: Vec::new(),
             down: BTreeSet::new(),
             accounts: Accounts::default(),
+            moved: false,
+            complaints: Vec::new(),
             began: monotonic(),
             events: File::create(folder.join("events")).expect("room for a file"),
             folder: folder.to_path_buf(),
@@ -153,6 +158,12 @@ impl Site {
         let _ = writeln!(self.events, "{seconds:8.3} {}", what.into());
     }
 
+    /// Something is not as promised: it is told at the end.
+    pub fn complain(&mut self, what: String) {
+        self.say(&what);
+        self.complaints.push(what);
+    }
+
     /// Hosts whose nodes run.
     pub fn up(&self) -> Vec<usize> {
         (0..self.nodes.len())
@@ -193,16 +204,26 @@ impl Site {
         let plans = self.plan.subscribers.iter().zip(&self.subscribers);
         let concerned = plans.filter(|(plan, _)| hosts.contains(&plan.host));
         let wanted: Vec<_> = concerned
-            .map(|(_, it)| (it, it.written() + messages))
+            .map(|it| (it, self.received(it) + messages))
             .collect();
         for (subscriber, wanted) in wanted {
-            let what = format!("{wanted} messages at {}", subscriber.what());
-            wait::until_true(&what, || subscriber.written() >= wanted);
+            let what = format!("{wanted} messages at {}", subscriber.1.what());
+            wait::until_true(&what, || self.received(subscriber) >= wanted);
+        }
+    }
+
+    /// About how many messages a subscriber has: as it writes down, or its node says.
+    fn received(&self, (plan, subscriber): (&Subscribe, &Loader)) -> u64 {
+        if self.plan.history {
+            subscriber.written()
+        } else {
+            self.nodes[plan.host].status().delivered_messages
         }
     }
 
     /// The fault parts an owner from others while it holds messages for them.
     pub fn parts_owners(&mut self) {
+        self.moved = true;
         self.accounts.doubt();
     }
 
@@ -215,6 +236,7 @@ impl Site {
     pub fn kill(&mut self, host: usize) {
         self.say(format!("kill -9 n{}", host + 1));
         self.nodes[host].kill();
+        self.moved = true;
         self.down.insert(host);
     }
 
@@ -234,6 +256,7 @@ impl Site {
 
     /// One more host with a node, which is ready when this returns. Gives its number.
     pub fn join(&mut self) -> usize {
+        self.moved = true;
         let host = self.network.add_host();
         let options = self.options(host);
         self.say(format!("n{} joins", host + 1));
@@ -247,6 +270,7 @@ impl Site {
     /// If it does not end as a node that lost nothing.
     pub fn leave(&mut self, host: usize) {
         self.say(format!("SIGTERM to n{}", host + 1));
+        self.moved = true;
         self.nodes[host].signal("TERM");
         let code = self.nodes[host].wait_end();
         self.down.insert(host);

@@ -1,6 +1,7 @@
 //! The faults, each as it happens to a loaded mesh.
 
-use super::plans::{five_nodes, three_nodes};
+use super::plans::{five_nodes, saturated, three_nodes};
+use super::saturation::saturate;
 use crate::live::network::Network;
 use crate::live::site::{Apart, Plan, Site};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ pub struct Case {
 }
 
 /// All of them, in the order of the table.
-pub const CASES: [Case; 26] = [
+pub const CASES: [Case; 28] = [
     case("none", "nothing", |site| site.flow(SOME)),
     Case {
         name: "kill-owner-of-three",
@@ -186,6 +187,18 @@ pub const CASES: [Case; 26] = [
             ..five_nodes(rate)
         },
         fault: seeds_gone,
+    },
+    Case {
+        name: "saturated",
+        what: "every node has clients that know no limit, for 60 s",
+        plan: |_| saturated(3),
+        fault: |site| saturate(site, Duration::from_secs(60)),
+    },
+    Case {
+        name: "saturated-10",
+        what: "the same for 10 s",
+        plan: |_| saturated(3),
+        fault: |site| saturate(site, Duration::from_secs(10)),
     },
 ];
 
