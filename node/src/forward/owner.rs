@@ -74,11 +74,10 @@ impl Router {
             Some(set) => self.route_whole(set, origin, header, chunk, range.clone(), now),
             None => self.route_parts(origin, header, chunk, now),
         };
-        let served = self.serving.stream(origin, header.partition);
         if owed {
-            served.keep(header, chunk.slice(range));
+            self.serving.keep(origin, header, chunk.slice(range));
         }
-        let done = served.done();
+        let done = self.serving.stream(origin, header.partition).done();
         if done == header.last() {
             self.report_done(origin, header.partition, done, now);
         }
@@ -260,13 +259,8 @@ impl Router {
 
     /// Sends a node all that it has not acked, again: its link is new.
     pub(super) fn resend_to(&mut self, slot: Slot, now: Time) {
-        for (origin, partition) in self.serving.owed_by(slot) {
-            let Some(served) = self.serving.existing(origin, partition) else {
-                continue;
-            };
-            for Pending { header, body } in served.unacked(slot) {
-                self.resend(slot, origin, header, &body, now);
-            }
+        for (origin, Pending { header, body, .. }) in self.serving.unacked(slot) {
+            self.resend(slot, origin, header, &body, now);
         }
     }
 

@@ -17,12 +17,16 @@ pub(crate) type Slot = u32;
 pub(crate) struct Pending {
     pub(crate) header: Header,
     pub(crate) body: Bytes,
+    /// The how-manieth that was kept, of all streams: the order that others see.
+    kept: u64,
 }
 
 /// Streams that this node serves, by origin and partition.
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
     origins: HashMap<Instance, Origin, FixedState>,
+    /// Records kept so far.
+    kept: u64,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +74,30 @@ impl Serving {
 
     pub(crate) fn existing(&mut self, origin: Instance, partition: u16) -> Option<&mut Served> {
         self.origins.get_mut(&origin)?.streams.get_mut(&partition)
+    }
+
+    /// Keeps a record for those who owe an ack of it.
+    pub(crate) fn keep(&mut self, origin: Instance, header: Header, body: Bytes) {
+        self.kept += 1;
+        let kept = self.kept;
+        let served = self.stream(origin, header.partition);
+        served.pending.push_back(Pending { header, body, kept });
+    }
+
+    /// Records that a node has to get again when its link is new, with their origins, in the order
+    /// in which they were served: several publishers' messages on a topic have one order for all.
+    pub(crate) fn unacked(&self, slot: Slot) -> Vec<(Instance, Pending)> {
+        let mut found = Vec::new();
+        for (origin, partition) in self.owed_by(slot) {
+            let served = self
+                .origins
+                .get(&origin)
+                .and_then(|it| it.streams.get(&partition));
+            let unacked = served.into_iter().flat_map(|served| served.unacked(slot));
+            found.extend(unacked.map(|pending| (origin, pending)));
+        }
+        found.sort_unstable_by_key(|(_, pending)| pending.kept);
+        found
     }
 
     /// Every stream that a node owes acks of, with its origin.
@@ -183,11 +211,6 @@ impl Served {
         true
     }
 
-    /// Keeps a record for those who owe an ack of it.
-    pub(crate) fn keep(&mut self, header: Header, body: Bytes) {
-        self.pending.push_back(Pending { header, body });
-    }
-
     /// A node has the stream up to this number.
     pub(crate) fn acked(&mut self, slot: Slot, last: u64) -> Acked {
         let before = self.done();
@@ -223,8 +246,7 @@ impl Served {
         )
     }
 
-    /// Records that a node has to get again when its link is new.
-    pub(crate) fn unacked(&self, slot: Slot) -> Vec<Pending> {
+    fn unacked(&self, slot: Slot) -> Vec<Pending> {
         let index = self.owed.iter().position(|owed| owed.slot == slot);
         index
             .map(|index| self.unacked_at(index).cloned().collect())
@@ -270,19 +292,23 @@ mod tests {
         }
     }
 
-    fn send(served: &mut Served, first: u64, slots: &[Slot]) {
+    const A: Instance = Instance(1);
+
+    fn send(serving: &mut Serving, origin: Instance, first: u64, slots: &[Slot]) {
+        let served = serving.stream(origin, 0);
         served.receive(header(first).last());
         for slot in slots {
             served.sent(*slot, &header(first));
         }
-        served.keep(header(first), Bytes::from_static(b"x"));
+        serving.keep(origin, header(first), Bytes::from_static(b"x"));
     }
 
     #[test]
     fn done_rises_with_the_slowest_of_those_that_owe() {
-        let mut served = Served::default();
-        send(&mut served, 1, &[1, 2]);
-        send(&mut served, 3, &[1]);
+        let mut serving = Serving::default();
+        send(&mut serving, A, 1, &[1, 2]);
+        send(&mut serving, A, 3, &[1]);
+        let served = serving.stream(A, 0);
         assert_eq!(
             served.acked(1, 4),
             Acked {
@@ -302,18 +328,20 @@ mod tests {
 
     #[test]
     fn a_node_that_was_not_sent_the_first_records_does_not_hold_them_back() {
-        let mut served = Served::default();
-        send(&mut served, 1, &[1]);
-        send(&mut served, 3, &[1, 2]);
+        let mut serving = Serving::default();
+        send(&mut serving, A, 1, &[1]);
+        send(&mut serving, A, 3, &[1, 2]);
+        let served = serving.stream(A, 0);
         assert_eq!(served.acked(1, 4).done, Some(2));
         assert_eq!(served.acked(2, 4).done, Some(4));
     }
 
     #[test]
     fn who_has_gone_no_longer_holds_anything_back_and_what_it_missed_is_known() {
-        let mut served = Served::default();
-        send(&mut served, 1, &[1, 2]);
-        send(&mut served, 3, &[1, 2]);
+        let mut serving = Serving::default();
+        send(&mut serving, A, 1, &[1, 2]);
+        send(&mut serving, A, 3, &[1, 2]);
+        let served = serving.stream(A, 0);
         served.acked(1, 4);
         served.acked(2, 2);
         let (lost, acked) = served.forget(2);
@@ -325,5 +353,20 @@ mod tests {
                 done: Some(4)
             }
         );
+    }
+
+    #[test]
+    fn what_a_node_gets_again_has_the_order_in_which_it_was_served() {
+        let mut serving = Serving::default();
+        let b = Instance(2);
+        for (origin, first) in [(b, 1), (A, 1), (b, 3), (A, 3)] {
+            send(&mut serving, origin, first, &[1, 2]);
+        }
+        serving.stream(A, 0).acked(1, 2);
+        let unacked = serving.unacked(1).into_iter();
+        let order: Vec<_> = unacked
+            .map(|(origin, pending)| (origin, pending.header.first))
+            .collect();
+        assert_eq!(order, [(b, 1), (b, 3), (A, 3)]);
     }
 }
