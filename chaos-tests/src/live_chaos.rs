@@ -1,6 +1,7 @@
 //! What happens to a live mesh under load, case by case, and what came of it as a table.
 
 pub mod cases;
+pub mod detection;
 pub mod plans;
 pub mod runner;
 pub mod saturation;
@@ -14,7 +15,7 @@ pub use runner::run;
 /// `live`
 #[derive(Clone, Debug, Args)]
 pub struct LiveArgs {
-    /// Only this fault (each that is given)
+    /// Only this fault or figure (each that is given)
     #[arg(long = "fault", value_name = "NAME")]
     pub faults: Vec<String>,
     /// How often each happens, each time to a new mesh
@@ -26,7 +27,7 @@ pub struct LiveArgs {
     /// Say what happened in each run
     #[arg(long, short)]
     pub verbose: bool,
-    /// Only name the faults
+    /// Only name the faults and figures
     #[arg(long)]
     pub list: bool,
     /// One run in this process, with all it writes down in this folder

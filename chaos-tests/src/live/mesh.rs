@@ -99,6 +99,20 @@ impl Mesh {
 
 /// Waits until each of these nodes holds the view of exactly all of them, and every link is up.
 pub fn settle(nodes: &[&Node]) {
+    agree(nodes);
+    wait::until_true("every link to be up", || {
+        nodes.iter().all(|node| {
+            let links = node.ask::<report::Links>("/api/v1/links");
+            links.is_some_and(|links| {
+                let up = links.links.iter().filter(|link| link.state == "up").count();
+                up + 1 >= nodes.len()
+            })
+        })
+    });
+}
+
+/// Waits until each of these nodes holds the view of exactly all of them.
+pub fn agree(nodes: &[&Node]) {
     wait::until_true(&format!("one view of {} nodes", nodes.len()), || {
         let statuses: Vec<report::Node> = nodes
             .iter()
@@ -110,14 +124,5 @@ pub fn settle(nodes: &[&Node]) {
                     && status.view_hash == statuses[0].view_hash
                     && status.state == "ready"
             })
-    });
-    wait::until_true("every link to be up", || {
-        nodes.iter().all(|node| {
-            let links = node.ask::<report::Links>("/api/v1/links");
-            links.is_some_and(|links| {
-                let up = links.links.iter().filter(|link| link.state == "up").count();
-                up + 1 >= nodes.len()
-            })
-        })
     });
 }

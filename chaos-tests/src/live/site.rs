@@ -15,7 +15,7 @@ use super::options::Options;
 use super::process::Node;
 use super::wait;
 use accounts::Accounts;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -84,6 +84,7 @@ pub struct Site {
     /// Whether topics may have gone to other owners under load.
     moved: bool,
     complaints: Vec<String>,
+    measured: BTreeMap<String, Vec<u64>>,
     /// When the load began.
     began: u64,
     folder: PathBuf,
@@ -105,6 +106,7 @@ impl Site {
             accounts: Accounts::default(),
             moved: false,
             complaints: Vec::new(),
+            measured: BTreeMap::new(),
             began: monotonic(),
             events: File::create(folder.join("events")).expect("room for a file"),
             folder: folder.to_path_buf(),
@@ -164,6 +166,13 @@ impl Site {
         self.complaints.push(what);
     }
 
+    /// Something took so long that is to be a figure.
+    pub fn measure(&mut self, what: &str, time: Duration) {
+        self.say(format!("{what} after {time:?}"));
+        let times = self.measured.entry(what.into()).or_default();
+        times.push(time.as_millis() as u64);
+    }
+
     /// Hosts whose nodes run.
     pub fn up(&self) -> Vec<usize> {
         (0..self.nodes.len())
@@ -176,7 +185,13 @@ impl Site {
         self.settle_among(&self.up());
     }
 
-    /// The same for these nodes.
+    /// Waits until they hold one view of exactly themselves; their links may still be made.
+    pub fn agree(&self) {
+        let nodes: Vec<&Node> = self.up().iter().map(|host| &self.nodes[*host]).collect();
+        mesh::agree(&nodes);
+    }
+
+    /// Settles these nodes alone.
     pub fn settle_among(&self, hosts: &[usize]) {
         let nodes: Vec<&Node> = hosts.iter().map(|host| &self.nodes[*host]).collect();
         mesh::settle(&nodes);

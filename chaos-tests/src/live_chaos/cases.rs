@@ -255,6 +255,9 @@ fn split(site: &mut Site) {
         site.hold(Duration::from_secs(60).saturating_sub(begin.elapsed()));
         site.network.heal();
         site.say("the cut ends");
+        let end = Instant::now();
+        site.agree();
+        site.measure("one view again", end.elapsed());
     });
 }
 

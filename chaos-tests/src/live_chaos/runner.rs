@@ -3,7 +3,8 @@
 
 use super::LiveArgs;
 use super::cases::{CASES, Case, SOME};
-use super::table::{Row, spread, table};
+use super::detection::FIGURES;
+use super::table::{Row, figures, table};
 use crate::live::site::Site;
 use crate::live::site::outcome::Outcome;
 use anyhow::{Context, Result, bail, ensure};
@@ -19,25 +20,23 @@ pub fn run(args: &LiveArgs) -> Result<()> {
     if let Some(folder) = &args.run_into {
         return run_alone(args, folder);
     }
-    let cases = asked_for(args)?;
     if args.list {
-        cases
-            .iter()
-            .for_each(|case| println!("{:20} {}", case.name, case.what));
+        for case in CASES.iter().chain(&FIGURES) {
+            println!("{:20} {}", case.name, case.what);
+        }
         return Ok(());
     }
+    let cases = asked_for(args)?;
     let mut rows = Vec::new();
     for case in cases {
-        let first = rows.len();
         for number in 1..=args.runs {
             eprintln!("{}, {number} of {}: {}", case.name, args.runs, case.what);
             let name = case.name;
             let outcome = run_apart(case, args).map_err(|error| format!("{error:#}"));
             rows.push(Row { name, outcome });
         }
-        summarise(&rows[first..]);
     }
-    println!("{}", table(&rows));
+    println!("{}{}", table(&rows), figures(&rows));
     let bad = rows.iter().filter(|row| !row.is_good()).count();
     ensure!(bad == 0, "{bad} of {} runs broke a promise", rows.len());
     Ok(())
@@ -46,7 +45,8 @@ pub fn run(args: &LiveArgs) -> Result<()> {
 fn asked_for(args: &LiveArgs) -> Result<Vec<&'static Case>> {
     let mut cases = Vec::new();
     for name in &args.faults {
-        let found: Vec<_> = CASES.iter().filter(|case| case.name == name).collect();
+        let all = CASES.iter().chain(&FIGURES);
+        let found: Vec<_> = all.filter(|case| case.name == name).collect();
         ensure!(
             !found.is_empty(),
             "there is no fault {name:?}: `--list` names them"
@@ -141,12 +141,4 @@ pub fn run_case(case: &Case, rate: u32, folder: &Path) -> Outcome {
 fn folder(program: &Path, name: &str) -> PathBuf {
     let target = program.parent().and_then(Path::parent);
     target.unwrap_or(Path::new(".")).join("chaos").join(name)
-}
-
-fn summarise(rows: &[Row]) {
-    if rows.len() > 1 {
-        let outcomes = rows.iter().filter_map(|row| row.outcome.as_ref().ok());
-        let pauses: Vec<_> = outcomes.map(|it| it.total.pause.length).collect();
-        println!("{}: longest pause {}", rows[0].name, spread(&pauses));
-    }
 }

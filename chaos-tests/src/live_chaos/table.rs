@@ -2,7 +2,6 @@
 
 use crate::live::site::outcome::Outcome;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// One run of a case.
 #[derive(Clone, Debug)]
@@ -66,22 +65,55 @@ fn reasons(dropped: &BTreeMap<String, u64>) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// The middle, the ninth decile and the greatest of some times, in milliseconds.
-pub fn spread(times: &[Duration]) -> String {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let at = |share: f64| {
-        let last = sorted.len().saturating_sub(1);
-        sorted
-            .get((last as f64 * share).round() as usize)
-            .map_or(0, Duration::as_millis)
-    };
+const FIGURES_HEAD: &str =
+    "| fault | figure | p50 | p99 | max | times |\n|---|---|---|---|---|---|";
+
+/// What was measured: for each fault the longest pause of each run, if there were several, and
+/// what the fault itself measures. Nothing if there is nothing.
+pub fn figures(rows: &[Row]) -> String {
+    let mut found: BTreeMap<(usize, &str), Vec<u64>> = BTreeMap::new();
+    let mut names: Vec<&str> = Vec::new();
+    for row in rows {
+        let Ok(outcome) = &row.outcome else { continue };
+        let place = names
+            .iter()
+            .position(|it| *it == row.name)
+            .unwrap_or_else(|| {
+                names.push(row.name);
+                names.len() - 1
+            });
+        let pause = outcome.total.pause.length.as_millis() as u64;
+        found
+            .entry((place, "longest pause"))
+            .or_default()
+            .push(pause);
+        for (what, times) in &outcome.measured {
+            found.entry((place, what)).or_default().extend(times);
+        }
+    }
+    found.retain(|_, times| times.len() > 1 && times.iter().any(|time| *time > 0));
+    if found.is_empty() {
+        return String::new();
+    }
+    let lines = found
+        .into_iter()
+        .map(|((place, what), times)| format!("| {} | {what} | {} |", names[place], spread(times)));
     format!(
-        "p50 {} ms, p90 {} ms, max {} ms of {}",
-        at(0.5),
-        at(0.9),
-        at(1.0),
-        sorted.len()
+        "\n\n{FIGURES_HEAD}\n{}",
+        lines.collect::<Vec<_>>().join("\n")
+    )
+}
+
+/// The middle, the greatest of a hundred but one, and the greatest of some milliseconds.
+fn spread(mut times: Vec<u64>) -> String {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1];
+    format!(
+        "{} ms | {} ms | {} ms | {}",
+        at(50),
+        at(99),
+        at(100),
+        times.len()
     )
 }
 
@@ -91,8 +123,31 @@ mod tests {
 
     #[test]
     fn a_spread_names_the_middle_and_the_greatest() {
-        let times: Vec<_> = (1..=21).rev().map(Duration::from_millis).collect();
-        assert_eq!(spread(&times), "p50 11 ms, p90 19 ms, max 21 ms of 21");
+        assert_eq!(
+            spread((1..=21).rev().collect()),
+            "11 ms | 21 ms | 21 ms | 21"
+        );
+        assert_eq!(
+            spread((1..=200).collect()),
+            "100 ms | 198 ms | 200 ms | 200"
+        );
+        assert_eq!(spread(vec![7]), "7 ms | 7 ms | 7 ms | 1");
+    }
+
+    #[test]
+    fn figures_are_told_of_each_fault_apart() {
+        let row = |name, time| Row {
+            name,
+            outcome: Ok(Outcome {
+                measured: [("healed".into(), vec![time])].into(),
+                ..Outcome::default()
+            }),
+        };
+        let text = figures(&[row("split", 3), row("split", 5), row("cut", 9)]);
+        assert!(
+            text.ends_with("| split | healed | 3 ms | 5 ms | 5 ms | 2 |"),
+            "{text}"
+        );
     }
 
     #[test]

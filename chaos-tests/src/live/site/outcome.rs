@@ -18,6 +18,8 @@ pub struct Outcome {
     pub disagreements: u64,
     /// Messages that nodes dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
+    /// What the fault measured, in milliseconds.
+    pub measured: BTreeMap<String, Vec<u64>>,
     /// Everything that is wrong.
     pub complaints: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl Site {
             total,
             disagreements,
             dropped: self.drops(),
+            measured: std::mem::take(&mut self.measured),
             complaints,
         }
     }
