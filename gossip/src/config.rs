@@ -71,11 +71,14 @@ pub struct Config {
     pub seed_retry: Duration,
     /// The same for a seed that refused us: only an operator can mend that.
     pub refused_seed_retry: Duration,
-    /// Time after which a dead member is called on first, and the shortest time between two calls;
-    /// the longer it has been dead, the longer that is.
-    pub dead_call_first: Duration,
-    /// Longest time between two calls on a dead member.
-    pub dead_call_longest: Duration,
+    /// A dead member is called on by all the others together about this often, so that a partition
+    /// that has ended is found at once whatever the size of the mesh: each of N members calls it
+    /// once in N times this. Where as many are dead as live, that is a call per node in this time.
+    pub dead_call: Duration,
+    /// Who has been dead for longer than this is called on less often, in proportion.
+    pub dead_call_fresh: Duration,
+    /// Shortest time between two calls of mine, however many are dead.
+    pub dead_call_pace: Duration,
     /// Shortest time between two syncs that I ask for.
     pub sync_interval: Duration,
     /// A view is published after this long without change: one move of partitions, not many.
@@ -128,8 +131,9 @@ impl Config {
             twin_patience: ms(1000),
             seed_retry: ms(5000),
             refused_seed_retry: ms(30_000),
-            dead_call_first: ms(1000),
-            dead_call_longest: ms(60_000),
+            dead_call: ms(1000),
+            dead_call_fresh: ms(900_000),
+            dead_call_pace: ms(500),
             sync_interval: ms(500),
             view_quiet: ms(200),
             view_latest: ms(1000),

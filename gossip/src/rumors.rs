@@ -49,6 +49,10 @@ impl Rumors {
         self.order.is_empty()
     }
 
+    pub(crate) fn is_waiting(&self, id: NodeId) -> bool {
+        self.told.contains_key(&id)
+    }
+
     /// Ids in the order in which they should be told.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.order.iter().map(|&(_, id)| id)

@@ -2,34 +2,32 @@
 
 use core::time::Duration;
 
+use rand::RngExt;
+
 use super::Gossip;
 use crate::id::NodeId;
 use crate::packet::Body;
 
-/// A member that has been dead for so long is called on again after this part of that time, so that
-/// a cut is found healed within a few hundredths of the time that it lasted.
-const CALL_PART: u32 = 30;
-
 impl Gossip {
-    /// Calls on the dead, one at a time and less and less often: a healed partition needs nobody.
+    /// Calls on the dead, one at a time: a healed partition needs nobody.
     pub(super) fn calls_due(&mut self) {
         if self.now < self.call_deadline() {
             return;
         }
-        self.next_call = self.now + self.config.dead_call_first;
+        self.next_call = self.now + self.config.dead_call_pace;
         let next = |id: &NodeId| self.table.get(*id).map(|entry| (entry.next_call, *id));
         let Some((at, id)) = self.table.dead().iter().filter_map(next).min() else {
             return;
         };
         if at > self.now {
+            self.next_call = self.next_call.max(at);
             return;
         }
+        let wait = self.call_wait(id);
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
-        let (shortest, longest) = (self.config.dead_call_first, self.config.dead_call_longest);
-        let wait = entry.age(self.now) / CALL_PART;
-        entry.next_call = self.now + wait.clamp(shortest, longest);
+        entry.next_call = self.now + wait;
         let nonce = entry.member.nonce;
         let seq = self.probes.next_seq();
         self.send_member(
@@ -40,6 +38,32 @@ impl Gossip {
                 nonce,
             },
         );
+    }
+
+    /// A member is dead from now on. Those who learn that together do not call together.
+    pub(super) fn plan_calls(&mut self, id: NodeId) {
+        let first = self.call_wait(id).mul_f64(self.rng.random::<f64>());
+        let at = self.now + self.config.dead_call_pace + first;
+        if let Some(entry) = self.table.get_mut(id) {
+            entry.next_call = at;
+        }
+        self.next_call = self.next_call.min(at);
+    }
+
+    /// Time between two calls of this node on a dead member.
+    fn call_wait(&self, id: NodeId) -> Duration {
+        let together = self.config.dead_call;
+        let callers = u32::try_from(self.table.live().len()).unwrap_or(u32::MAX);
+        let mine = together.saturating_mul(callers.max(1));
+        let age = self
+            .table
+            .get(id)
+            .map_or(Duration::ZERO, |it| it.age(self.now));
+        let fresh = self.config.dead_call_fresh;
+        if age <= fresh {
+            return mine;
+        }
+        mine.mul_f64(age.as_secs_f64() / fresh.as_secs_f64())
     }
 
     pub(super) fn call_deadline(&self) -> Duration {

@@ -69,12 +69,13 @@ impl Gossip {
         if entry.member.state == State::Suspect && entry.suspicion.is_none() {
             entry.suspicion = Some(super::suspicion::Suspicion::new(now));
         }
-        if entry.member.state == State::Dead {
-            entry.next_call = now + self.config.dead_call_first;
-        } else if before.is_some_and(|before| before.state == State::Dead) {
+        if entry.member.is_live() && before.is_some_and(|before| before.state == State::Dead) {
             entry.back_at = Some(now);
         }
         let member = entry.member.clone();
+        if member.state == State::Dead {
+            self.plan_calls(id);
+        }
         self.tell_change(&member, before);
         self.after_change(id, before, &member);
         if member.is_live() && before.is_none_or(|before| before.state > State::Suspect) {

@@ -122,14 +122,17 @@ impl Gossip {
         }
     }
 
-    /// News for one packet, the least told first.
+    /// News for one packet: first what this node says of itself, so that a refutation is never
+    /// queued behind what others say, then the least told.
     fn news(&mut self, bytes: usize) -> Vec<Member> {
         if !self.join.is_announced() || self.rumors.is_empty() {
             return Vec::new();
         }
         let mut room = bytes;
         let (mut records, mut forgotten) = (Vec::new(), Vec::new());
-        for id in self.rumors.waiting() {
+        let own = self.rumors.is_waiting(self.id).then_some(self.id);
+        let others = self.rumors.waiting().filter(|&id| id != self.id);
+        for id in own.into_iter().chain(others) {
             let Some(entry) = self.table.get(id) else {
                 forgotten.push(id);
                 continue;
