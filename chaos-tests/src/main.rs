@@ -25,6 +25,8 @@ enum Verb {
     Sim(Sim),
     /// Real nodes and clients on hosts of their own, and faults
     Live(LiveArgs),
+    /// How soon the dead are found, beside models of others: figures for docs/reliability.md
+    Detect(chaos_tests::sim::detect::Detect),
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Verb::Detect(detect) => detect.run(),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod agenda;
 pub mod clients;
 pub mod data;
+pub mod detect;
 pub mod dice;
 pub mod faults;
 pub mod gossiper;

@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::health::Health;
 use crate::id::{NodeId, cluster_hash};
+use crate::lateness::Lateness;
 use crate::member::{InvalidMember, Member, State, is_name};
 use crate::output::{Event, Output};
 use crate::rumors::Rumors;
@@ -100,6 +101,7 @@ pub struct Gossip {
     table: Table,
     rumors: Rumors,
     health: Health,
+    lateness: Lateness,
     join: Join,
     probes: Probes,
     doubts: Doubts,
@@ -152,6 +154,7 @@ impl Gossip {
             table,
             rumors: Rumors::default(),
             health: Health::new(config.health_worst),
+            lateness: Lateness::default(),
             join,
             probes,
             doubts: Doubts::default(),
@@ -301,6 +304,11 @@ impl Gossip {
             view_hash: entry.view,
             lag: entry.lag,
         })
+    }
+
+    /// The record of one node.
+    pub fn member(&self, id: NodeId) -> Option<&Member> {
+        self.table.get(id).map(|entry| &entry.member)
     }
 
     /// The hash of the view as it was last published, 0 before the first.

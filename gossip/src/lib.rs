@@ -19,6 +19,7 @@ mod config;
 mod gossip;
 mod health;
 mod id;
+mod lateness;
 mod member;
 mod output;
 mod packet;

@@ -43,6 +43,18 @@ const PUBLISH_SOONEST: Time = Time::from_millis(20);
 /// How long a name takes to be looked up.
 const LOOKUP: Time = Time::from_millis(5);
 
+/// Which heartbeats are taken as answered at once, several together, so that a large mesh takes less
+/// time to simulate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// None.
+    Never,
+    /// Those on paths that lose nothing.
+    Lossless,
+    /// Those on every path that carries anything.
+    Always,
+}
+
 /// See the module. Times are of the process's own clock.
 #[derive(Debug)]
 pub struct Gossiper {
@@ -62,8 +74,8 @@ pub struct Gossiper {
     pub publishes: bool,
     /// Whether small packets go as datagrams. The node has no such thing; models of others have.
     pub datagrams: bool,
-    /// Whether heartbeats that are sure to be answered take no events, and several go together.
-    pub quiet: bool,
+    /// Whether heartbeats take no events.
+    pub quiet: Quiet,
     publish_at: Time,
     published_at: Time,
     sweep_at: Time,
@@ -90,7 +102,7 @@ impl Gossiper {
             joined: false,
             publishes: true,
             datagrams: false,
-            quiet: false,
+            quiet: Quiet::Never,
             publish_at: now,
             published_at: now,
             sweep_at: now + SWEEP,
@@ -228,7 +240,11 @@ impl Gossiper {
 
     fn outlets_due(&mut self, now: Time, outside: &mut Outside<'_>) {
         let mut lost = Vec::new();
-        let early = if self.quiet { EARLY } else { Time::ZERO };
+        let early = if self.quiet == Quiet::Never {
+            Time::ZERO
+        } else {
+            EARLY
+        };
         let (process, from, quiet) = (self.process, self.host, self.quiet);
         let any = self.outlets.deadline().is_some_and(|at| at <= now);
         let due = any.then(|| self.outlets.due(now + early));

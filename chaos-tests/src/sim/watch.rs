@@ -199,6 +199,14 @@ impl Watch {
         }
     }
 
+    /// Looks on for deaths alone.
+    pub fn for_deaths() -> Self {
+        Self {
+            deaths: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
     /// Notes that a promise was broken.
     pub fn report(&mut self, kind: Kind, text: String) {
         if self.violations.len() < 100 {

@@ -64,7 +64,11 @@ impl Gossip {
             (before.nonce, before.incarnation) == (entry.member.nonce, entry.member.incarnation)
         });
         if entry.member.state != State::Suspect || !same_incarnation {
-            entry.suspicion = None;
+            let suspicion = entry.suspicion.take().filter(|_| entry.member.is_live());
+            if let Some(mine) = suspicion.and_then(|suspicion| suspicion.asked_at()) {
+                // It lived all the time: an answer that was lost is one that is late.
+                self.lateness.sample(id, now.saturating_sub(mine));
+            }
         }
         if entry.member.state == State::Suspect && entry.suspicion.is_none() {
             entry.suspicion = Some(super::suspicion::Suspicion::new(now));

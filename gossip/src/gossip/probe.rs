@@ -1,6 +1,6 @@
 //! Probing: one member a tick, first directly, then through helpers (SWIM, section 3.1).
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -12,6 +12,11 @@ use super::Gossip;
 use crate::config::Config;
 use crate::id::NodeId;
 use crate::packet::{Body, Outcome};
+
+/// Members among whom those are drawn that are told news, where there are more.
+pub(super) const PARTNERS: usize = 64;
+/// An answer that takes longer than this tells nothing of how late others will be.
+const LATEST: Duration = Duration::from_secs(4);
 
 /// A question after a member's life that waits for its answer.
 #[derive(Debug)]
@@ -41,7 +46,11 @@ pub(super) struct Probes {
     seq: u32,
     /// What is left of the shuffled round over all members.
     round: Vec<NodeId>,
+    /// The last ones of it.
+    pub(super) met: VecDeque<NodeId>,
     pub(super) waiting: BTreeMap<u32, Probe>,
+    /// Probes that have failed, whose answers may yet come and tell how late they are.
+    failed: VecDeque<(u32, NodeId, Duration)>,
 }
 
 impl Probes {
@@ -53,7 +62,9 @@ impl Probes {
             ticks: 0,
             seq: 0,
             round: Vec::new(),
+            met: VecDeque::new(),
             waiting: BTreeMap::new(),
+            failed: VecDeque::new(),
         }
     }
 
@@ -69,6 +80,13 @@ impl Probes {
             let place = rng.random_range(0..=self.round.len());
             self.round.insert(place, id);
         }
+    }
+
+    /// When a probe that has failed was sent. It is asked for once.
+    fn failed_at(&mut self, target: NodeId, seq: u32) -> Option<Duration> {
+        let is_it = |it: &(u32, NodeId, Duration)| (it.0, it.1) == (seq, target);
+        let index = self.failed.iter().position(is_it)?;
+        self.failed.remove(index).map(|(_, _, sent)| sent)
     }
 
     pub(super) fn next_seq(&mut self) -> u32 {
@@ -124,10 +142,19 @@ impl Gossip {
         {
             let probe = self.probes.waiting.remove(&seq);
             self.health.better();
+            if let Some(probe) = &probe {
+                let took = self.now.saturating_sub(probe.sent);
+                self.lateness.sample(from, took);
+            }
             // After a second ping nobody knows which of the two was answered (Karn's rule).
             let once = probe.filter(|probe| probe.direct_until.is_some());
             if let (Some(probe), Some(entry)) = (once, self.table.get_mut(from)) {
                 entry.rtt.sample(self.now.saturating_sub(probe.sent));
+            }
+        } else if let Some(sent) = self.probes.failed_at(from, seq) {
+            let took = self.now.saturating_sub(sent);
+            if took <= LATEST {
+                self.lateness.sample(from, took);
             }
         } else {
             self.relay_answered(from, seq, Outcome::Ack);
@@ -188,6 +215,31 @@ impl Gossip {
             .map_or(longest, |entry| entry.rtt.timeout(shortest, longest))
     }
 
+    /// How long a probe of a member may take.
+    fn window(&self, id: NodeId) -> Duration {
+        let shortest = self.config.probe_window;
+        let late = self.lateness_of(id) / self.config.lateness_factor.max(1);
+        self.health.stretch(late.min(LATEST).max(shortest))
+    }
+
+    /// How late an answer of a member may be, as far as that is to be taken into account: as many
+    /// times as suspicions are to last.
+    pub(super) fn lateness_of(&self, id: NodeId) -> Duration {
+        self.lateness.of(id) * self.config.lateness_factor
+    }
+
+    fn await_late_answer(&mut self, seq: u32, probe: &Probe) {
+        let old = |it: &(u32, NodeId, Duration)| self.now.saturating_sub(it.2) > LATEST;
+        while self.probes.failed.front().is_some_and(old)
+            || self.probes.failed.len() >= self.config.max_probes
+        {
+            self.probes.failed.pop_front();
+        }
+        self.probes
+            .failed
+            .push_back((seq, probe.target, probe.sent));
+    }
+
     /// The live members that follow this node on the ring of ids take turns.
     fn next_on_ring(&self) -> Option<NodeId> {
         let live = self.table.live();
@@ -206,6 +258,10 @@ impl Gossip {
         for _ in 0..2 {
             while let Some(id) = self.probes.round.pop() {
                 if id != self.id && self.table.is_live(id) {
+                    if self.probes.met.len() >= PARTNERS {
+                        self.probes.met.pop_front();
+                    }
+                    self.probes.met.push_back(id);
                     return Some(id);
                 }
             }
@@ -235,7 +291,7 @@ impl Gossip {
             nonce,
             sent: self.now,
             direct_until: Some(direct),
-            until: self.now + self.health.stretch(self.config.probe_window),
+            until: self.now + self.window(target),
             urgent,
             helpers: Vec::new(),
             answers: BTreeSet::new(),
@@ -298,6 +354,7 @@ impl Gossip {
             return;
         };
         self.stats.probes_failed += 1;
+        self.await_late_answer(seq, &probe);
         let refuses = self.refuses(probe.target);
         let quick = refuses && (probe.refused || self.all_refuse(&probe.helpers));
         if !refuses && probe.answers.len() < probe.helpers.len() {
@@ -306,6 +363,6 @@ impl Gossip {
         }
         let mut accusers = probe.confirmed;
         accusers.insert(self.id);
-        self.suspect(probe.target, probe.nonce, accusers, quick);
+        self.suspect(probe.target, (probe.nonce, probe.sent), accusers, quick);
     }
 }

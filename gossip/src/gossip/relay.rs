@@ -18,6 +18,9 @@ struct Relay {
     asker_seq: u32,
     target: NodeId,
     address: String,
+    /// When the asker is told that there was no answer; `None` once it was.
+    nack_at: Option<Duration>,
+    /// Until then an answer is still worth telling.
     until: Duration,
 }
 
@@ -29,11 +32,9 @@ pub(super) struct Relays {
 
 impl Relays {
     pub(super) fn deadline(&self) -> Duration {
-        self.waiting
-            .values()
-            .map(|relay| relay.until)
-            .min()
-            .unwrap_or(Duration::MAX)
+        let relays = self.waiting.values();
+        let next = relays.map(|relay| relay.nack_at.unwrap_or(relay.until));
+        next.min().unwrap_or(Duration::MAX)
     }
 }
 
@@ -58,7 +59,7 @@ impl Gossip {
             return;
         }
         let seq = self.probes.next_seq();
-        let until = self.now + self.direct_timeout(target);
+        let direct = self.direct_timeout(target);
         let address = address.to_owned();
         self.send(&address, Body::Ping { seq, target, nonce });
         let relay = Relay {
@@ -66,18 +67,28 @@ impl Gossip {
             asker_seq,
             target,
             address,
-            until,
+            nack_at: Some(self.now + direct),
+            until: self.now + direct.max(self.config.probe_window),
         };
         self.relays.waiting.insert(seq, relay);
     }
 
     pub(super) fn relays_due(&mut self) {
         let now = self.now;
-        let late = |relay: &Relay| relay.until <= now;
+        let waiting = self.relays.waiting.iter_mut();
+        let late = waiting.filter(|(_, relay)| relay.nack_at.is_some_and(|at| at <= now));
+        let mut late_for = Vec::new();
+        for (_, relay) in late {
+            relay.nack_at = None;
+            late_for.push((relay.asker, relay.asker_seq));
+        }
         let outcome = Outcome::Nack {
             healthy: self.health.is_good(),
         };
-        self.end_relays(late, outcome);
+        for (asker, seq) in late_for {
+            self.send_member(asker, Body::PingRes { seq, outcome });
+        }
+        self.relays.waiting.retain(|_, relay| relay.until > now);
     }
 
     /// The address of targets refuses connections.

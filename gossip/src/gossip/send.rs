@@ -7,6 +7,7 @@ use core::time::Duration;
 use rand::seq::SliceRandom;
 
 use super::Gossip;
+use super::probe::PARTNERS;
 use crate::codec::encode;
 use crate::id::NodeId;
 use crate::member::{Member, State};
@@ -93,6 +94,18 @@ impl Gossip {
             .filter(|&id| id != self.id)
     }
 
+    /// Whom news is told. In a large mesh these are the members that were probed last, a random
+    /// part of all that changes slowly: so connections serve more than one packet, and the news
+    /// goes round as fast as among all.
+    fn partners(&self) -> Vec<NodeId> {
+        let met = &self.probes.met;
+        if self.table.live().len() <= PARTNERS || met.len() < PARTNERS {
+            return self.others().collect();
+        }
+        let live = met.iter().copied().filter(|&id| self.table.is_live(id));
+        live.collect()
+    }
+
     /// Whether any other member is held alive or suspect.
     pub(super) fn has_company(&self) -> bool {
         self.table.live().len() > 1
@@ -112,7 +125,7 @@ impl Gossip {
             return;
         }
         self.next_gossip = self.now + self.config.gossip_interval;
-        let mut others: Vec<NodeId> = self.others().collect();
+        let mut others = self.partners();
         let (chosen, _) = others.partial_shuffle(&mut self.rng, self.config.gossip_fanout);
         for &mut id in chosen {
             if self.rumors.is_empty() {

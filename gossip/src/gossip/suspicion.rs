@@ -24,6 +24,8 @@ pub(crate) struct Suspicion {
     since: Duration,
     /// Set when its address refuses connections, as seen from two nodes.
     quick: Option<Duration>,
+    /// When this node asked it for the first time in vain.
+    asked_at: Option<Duration>,
 }
 
 impl Suspicion {
@@ -31,7 +33,14 @@ impl Suspicion {
         Self {
             since: now,
             quick: None,
+            asked_at: None,
         }
+    }
+}
+
+impl Suspicion {
+    pub(crate) fn asked_at(self) -> Option<Duration> {
+        self.asked_at
     }
 }
 
@@ -40,7 +49,7 @@ impl Gossip {
     pub(super) fn suspect(
         &mut self,
         target: NodeId,
-        nonce: u64,
+        (nonce, asked_at): (u64, Duration),
         accusers: BTreeSet<NodeId>,
         quick: bool,
     ) {
@@ -55,8 +64,12 @@ impl Gossip {
         record.accusers = accusers.into_iter().take(MAX_ACCUSERS).collect();
         self.learn(record);
         let until = self.now + self.config.refused_suspicion;
-        let entry = self.table.get_mut(target).filter(|_| quick);
-        if let Some(suspicion) = entry.and_then(|entry| entry.suspicion.as_mut()) {
+        let entry = self.table.get_mut(target);
+        let Some(suspicion) = entry.and_then(|entry| entry.suspicion.as_mut()) else {
+            return;
+        };
+        suspicion.asked_at.get_or_insert(asked_at);
+        if quick {
             suspicion.quick = Some(suspicion.quick.map_or(until, |quick| quick.min(until)));
         }
     }
@@ -117,7 +130,8 @@ impl Gossip {
     fn deadline_of(&self, id: NodeId, patience: &Patience) -> Option<Duration> {
         let entry = self.table.get(id)?;
         let suspicion = entry.suspicion?;
-        let deadline = suspicion.since + patience.with(entry.member.accusers.len());
+        let accusers = entry.member.accusers.len();
+        let deadline = suspicion.since + patience.with(accusers, self.lateness_of(id));
         if let Some(quick) = suspicion.quick {
             return Some(quick.min(deadline));
         }
@@ -188,10 +202,11 @@ struct Patience {
 }
 
 impl Patience {
-    fn with(&self, accusers: usize) -> Duration {
+    fn with(&self, accusers: usize, lateness: Duration) -> Duration {
         let came = accusers.saturating_sub(1).min(MAX_ACCUSERS - 1);
         let shrink = (self.longest - self.shortest) * SHRINK[self.expected][came] / 1000;
-        Duration::from_micros(self.longest - shrink)
+        let longest = Duration::from_micros(self.longest);
+        Duration::from_micros(self.longest - shrink).max(lateness.min(longest))
     }
 }
 

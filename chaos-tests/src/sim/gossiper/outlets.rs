@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use zmesh_node::zmtp::frames::put_header;
 use zmesh_node::zmtp::heartbeat;
 
-use super::{LIMITS, Time};
+use super::{LIMITS, Quiet, Time};
 use crate::sim::network::{End, HostId};
 use crate::sim::outside::Outside;
 use crate::sim::stream::Stream;
@@ -92,12 +92,10 @@ impl Outlets {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Those that have something to do by then, by address.
+    /// Those that have something to do by then.
     pub(super) fn due(&self, then: Time) -> Vec<Slot> {
         let due = self.by_time.iter().take_while(|(at, _)| *at <= then);
-        let mut due: Vec<Slot> = due.map(|(_, slot)| *slot).collect();
-        due.sort_by(|one, other| self.address(*one).cmp(&self.address(*other)));
-        due
+        due.map(|(_, slot)| *slot).collect()
     }
 
     /// A destination to which a connection is being made.
@@ -164,10 +162,6 @@ impl Outlets {
         }
     }
 
-    fn address(&self, slot: Slot) -> Option<&str> {
-        self.slots[slot.0].as_ref().map(|outlet| &*outlet.to)
-    }
-
     fn close(&mut self, to: &str, outside: &mut Outside<'_>) {
         let Some(slot) = self.by_address.remove(to) else {
             return;
@@ -211,7 +205,7 @@ impl Outlet {
     }
 
     /// Its time has come, or that of another: then it may ask for a sign of life early.
-    pub(super) fn run(&mut self, now: Time, quiet: bool, outside: &mut Outside<'_>) -> Due {
+    pub(super) fn run(&mut self, now: Time, quiet: Quiet, outside: &mut Outside<'_>) -> Due {
         if now < self.deadline() && !matches!(self.wire, Wire::Up { .. }) {
             return Due::Done;
         }
@@ -232,11 +226,12 @@ impl Outlet {
                 next_ping,
             } => {
                 let ping = heartbeat::ping(HEARTBEAT_TIMEOUT);
-                let answered = heartbeat::pong(&[]).len() as u64;
-                let asked = ping.len() as u64;
-                if quiet
+                let bytes = [ping.len() as u64, heartbeat::pong(&[]).len() as u64];
+                if quiet != Quiet::Never
                     && stream.unwritten() == 0
-                    && outside.net.exchange(stream.end, asked, answered)
+                    && outside
+                        .net
+                        .exchange(stream.end, bytes, quiet == Quiet::Always)
                 {
                     *heard = now;
                 } else {
