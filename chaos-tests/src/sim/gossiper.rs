@@ -43,8 +43,8 @@ const PUBLISH_SOONEST: Time = Time::from_millis(20);
 /// How long a name takes to be looked up.
 const LOOKUP: Time = Time::from_millis(5);
 
-/// Which heartbeats are taken as answered at once, several together, so that a large mesh takes less
-/// time to simulate.
+/// Which heartbeats are taken as answered at once, several together, so that a large mesh takes
+/// less time to simulate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quiet {
     /// None.

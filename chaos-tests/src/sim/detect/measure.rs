@@ -53,8 +53,8 @@ pub struct Heal {
     pub deaths_inside: usize,
 }
 
-/// What became of a mesh of which some members hardly ever run. Each death is counted at each member
-/// that declared it.
+/// What became of a mesh of which some members hardly ever run. Each death is counted at each
+/// member that declared it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Starved {
     /// Deaths of members that ran as they should, declared by anybody.

@@ -1,4 +1,5 @@
-//! How others detect failures, as settings of our machine: models to compare with, for nobody's use.
+//! How others detect failures, as settings of our machine: models to compare with, for nobody's
+//! use.
 //!
 //! A model is our machine with another's numbers, and with those of our own ideas off that the
 //! other has not. It is not the other's code. Where our machine cannot do as they do:

@@ -144,9 +144,9 @@ fn starved(figures: &Figures, text: &mut String) {
     let _ = writeln!(
         text,
         "\nSome members of {} stand still for 0.5 to 6 s, run for up to 0.1 s, and so on, for a \
-         minute. Members that ran as they should and were declared dead by anybody (in brackets: by \
-         one that ran as it should) · starved members declared dead; counted at each member that \
-         declared it.\n",
+         minute. Members that ran as they should and were declared dead by anybody (in brackets: \
+         by one that ran as it should) · starved members declared dead; counted at each member \
+         that declared it.\n",
         figures.starved_of
     );
     let names = Way::ALL.iter().map(|way| way.name());
@@ -170,10 +170,10 @@ fn starved(figures: &Figures, text: &mut String) {
 fn meshes(figures: &Figures, text: &mut String) {
     let _ = writeln!(
         text,
-        "\nA mesh without faults: from the last start (all within one second) to one view; time and \
-         rounds of gossip until a changed record is with everybody, median / longest; bytes a second \
-         and node of packets (with frames, heartbeats and handshakes) when idle, and when a host is \
-         lost every 20 s and comes back.\n"
+        "\nA mesh without faults: from the last start (all within one second) to one view; time \
+         and rounds of gossip until a changed record is with everybody, median / longest; bytes a \
+         second and node of packets (with frames, heartbeats and handshakes) when idle, and when a \
+         host is lost every 20 s and comes back.\n"
     );
     let cells = [
         "members",
@@ -212,11 +212,11 @@ fn meshes(figures: &Figures, text: &mut String) {
 fn heals(figures: &Figures, text: &mut String) {
     let _ = writeln!(
         text,
-        "\nA mesh is cut in two (3 | 2, 16 | 16, 128 | 128) and the cut ends: seconds until all are \
-         in one view, median / longest of so many cuts; and how often a member was declared dead on \
-         its own side because of what the other side said. memberlist itself does not come together \
-         again; modelled is Serf's call on one dead member every 30 s. 0.0: nobody had been declared \
-         dead yet.\n"
+        "\nA mesh is cut in two (3 | 2, 16 | 16, 128 | 128) and the cut ends: seconds until all \
+         are in one view, median / longest of so many cuts; and how often a member was declared \
+         dead on its own side because of what the other side said. memberlist itself does not come \
+         together again; modelled is Serf's call on one dead member every 30 s. 0.0: nobody had \
+         been declared dead yet.\n"
     );
     let cells = [
         "members",
@@ -253,8 +253,8 @@ fn heals(figures: &Figures, text: &mut String) {
 fn half_dead(figures: &Figures, text: &mut String) {
     let _ = writeln!(
         text,
-        "\nHalf of a mesh of {} is lost for good: what each of the others sends, calls on the dead \
-         included, so long after.\n",
+        "\nHalf of a mesh of {} is lost for good: what each of the others sends, calls on the \
+         dead included, so long after.\n",
         figures.half_dead_of
     );
     let cells = ["dead for, s", "packets, B/s", "connections begun, 1/s"];
