@@ -1,8 +1,8 @@
 //! How late answers come: where they take seconds, silence for a second means nothing.
 //!
 //! Over TCP a lost packet is no gap but a pause of 200 ms, twice as long each time it is lost
-//! again, for everything behind it. Where a quarter of all packets is lost a connection stands still for
-//! 1.4 s once in 64 packets.
+//! again, for everything behind it. Where a quarter of all packets is lost a connection stands
+//! still for 1.4 s once in 64 packets.
 
 use core::time::Duration;
 
