@@ -42,7 +42,7 @@ pub use peers::{Message, Named};
 pub use queue::Segment;
 pub use router::{Limits, Output, Router};
 pub use stats::{ClientStats, DropReason, LaneStats, PeerStats, Stats};
-pub use subscriptions::SubscribeError;
+pub use subscriptions::{DEATH_PATIENCE, SubscribeError};
 pub use topology::{Peer, Ring, Topology};
 
 use std::time::Duration;

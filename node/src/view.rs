@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use zmesh_gossip::{Member, NodeId, Stats};
+use zmesh_gossip::{Member, NodeId, State, Stats};
 use zmesh_partition::Table;
 
-use crate::forward::{Instance, Peer, Ring, Topology};
+use crate::forward::{DEATH_PATIENCE, Instance, Peer, Ring, Topology};
 
 /// A member as this node knows it.
 #[derive(Clone, Debug)]
@@ -103,7 +103,12 @@ impl View {
             instance: Instance(member.nonce),
             card: Bytes::from(member.encode()),
         };
+        let died = |member: &&&Member| member.state == State::Dead && member.age < DEATH_PATIENCE;
+        let lately_dead = gone.iter().filter(died);
         Topology {
+            lately_dead: lately_dead
+                .map(|member| (Instance(member.nonce), member.age))
+                .collect(),
             peers: live.iter().map(peer).collect(),
             gone: gone.iter().map(|member| Instance(member.nonce)).collect(),
             ring: Arc::clone(&self.ring),

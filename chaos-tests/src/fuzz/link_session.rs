@@ -358,6 +358,9 @@ impl Run {
         let topology = Topology {
             peers: peers.collect(),
             gone: among(gone & !here).collect(),
+            lately_dead: among(gone & !here & 1)
+                .map(|it| (it, Duration::ZERO))
+                .collect(),
             ring: ring(owning.into()),
         };
         self.router.handle_topology(topology, self.now);

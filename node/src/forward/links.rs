@@ -145,7 +145,6 @@ impl Router {
             }
             Message::View { members } => {
                 let awaited = self.take_in(members, now);
-                self.spread_view();
                 let peer = self.peers.get_mut(slot);
                 peer.awaiting.extend(awaited);
                 peer.held_since = now;

@@ -82,6 +82,8 @@ pub struct Router {
     /// Instances that membership held alive and no longer does: what another node still says of
     /// them is not believed.
     pub(super) departed: Departed,
+    /// Until when subscriptions wait because of members that died lately.
+    pub(super) doubted_deaths: HashMap<Instance, Time>,
     /// Which nodes want a topic, this one included.
     pub(super) nodes: PrefixIndex,
     pub(super) clients: Clients,
@@ -117,11 +119,13 @@ impl Router {
             topology: Topology {
                 peers: Vec::new(),
                 gone: HashSet::new(),
+                lately_dead: Vec::new(),
                 ring,
             },
             ring_version: 0,
             peers: Peers::new(),
             departed: Departed::default(),
+            doubted_deaths: HashMap::new(),
             nodes: PrefixIndex::default(),
             clients: Clients::new(budgets, limits.queue),
             interest: Interest::default(),

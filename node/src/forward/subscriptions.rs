@@ -13,6 +13,12 @@ use super::{ClientId, Time};
 const CLIENT_PREFIX_BYTES: usize = 8 << 20;
 const NODE_PREFIX_BYTES: usize = 64 << 20;
 
+/// No subscription is ready until every death is so old. A node may be held dead here by mistake
+/// while others give it their records, and it does not know of subscriptions that came after. By
+/// then the others hold it dead, too (a death that is only told is doubted for 2 s), or it has
+/// objected and is asked like everybody.
+pub const DEATH_PATIENCE: Time = Time::from_secs(3);
+
 /// Why a subscription was not taken: the connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
@@ -134,6 +140,9 @@ impl Router {
 
     /// Looks which subscriptions every member of the topology has acked.
     pub(super) fn check_ready(&mut self, now: Time) {
+        if self.doubted_deaths.values().any(|until| *until > now) {
+            return;
+        }
         let mut level = self.interest.version();
         for peer in &self.topology.peers {
             let state = self

@@ -25,6 +25,9 @@ impl Router {
         self.pass_over_the_silent(now);
         self.say_holding();
         self.release_held(now);
+        if !self.doubted_deaths.is_empty() {
+            self.check_ready(now);
+        }
         self.ring_changed(now);
         self.compact();
         if now >= self.next_expiry {

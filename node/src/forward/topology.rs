@@ -8,6 +8,7 @@ use zmesh_partition::{Partition, Table};
 
 use super::peers::Named;
 use super::router::{Output, Router};
+use super::subscriptions::DEATH_PATIENCE;
 use super::{DropReason, Instance, Time};
 
 /// Another node that is held alive.
@@ -51,6 +52,9 @@ pub struct Topology {
     pub peers: Vec<Peer>,
     /// Instances that are known to be dead, or to have left.
     pub gone: HashSet<Instance>,
+    /// Those of them that are dead and did not say that they leave, and for how long, at least
+    /// those that have been dead for less than [`DEATH_PATIENCE`].
+    pub lately_dead: Vec<(Instance, Time)>,
     /// The ring of the view.
     pub ring: Arc<Ring>,
 }
@@ -58,15 +62,18 @@ pub struct Topology {
 impl Router {
     /// The membership has changed.
     pub fn handle_topology(&mut self, topology: Topology, now: Time) {
+        let mut appeared = false;
         for peer in &topology.peers {
             let slot = self.peers.slot(peer.instance, now);
             let known = self.peers.get_mut(slot);
             known.card = peer.card.clone();
+            appeared |= !known.is_here();
             known.in_topology = true;
             known.learned_at = None;
         }
         let here: HashSet<Instance> = topology.peers.iter().map(|peer| peer.instance).collect();
         let before = std::mem::replace(&mut self.topology, topology);
+        self.doubt_deaths(now);
         let mut returned = Vec::new();
         for slot in self.peers.slots() {
             let peer = self.peers.get_mut(slot);
@@ -97,7 +104,9 @@ impl Router {
             self.review_peer(slot, now);
         }
         self.await_returned(&returned, now);
-        self.spread_view();
+        if appeared {
+            self.spread_view();
+        }
         self.ring_changed(now);
         self.check_ready(now);
         self.release_held(now);
@@ -116,6 +125,17 @@ impl Router {
             if peer.accepted {
                 peer.await_also(others.copied(), now);
             }
+        }
+    }
+
+    /// Takes over who has died lately. One that is held dead here may live, and others may hold it
+    /// alive: see [`DEATH_PATIENCE`].
+    fn doubt_deaths(&mut self, now: Time) {
+        let before = std::mem::take(&mut self.doubted_deaths);
+        for (instance, age) in &self.topology.lately_dead {
+            let until = now + DEATH_PATIENCE.saturating_sub(*age);
+            let until = before.get(instance).map_or(until, |it| until.min(*it));
+            self.doubted_deaths.insert(*instance, until);
         }
     }
 
@@ -185,10 +205,10 @@ impl Router {
         }
     }
 
-    /// Nodes that another node named: they count until membership has an opinion of its own.
-    /// Returns those whose interest is not known as well as there.
+    /// Nodes that another node named: they count until membership has an opinion of its own, and the
+    /// others are told. Returns those whose interest is not known as well as there.
     pub(super) fn take_in(&mut self, members: Vec<Named>, now: Time) -> Vec<(Instance, u64)> {
-        let mut awaited = Vec::new();
+        let (mut awaited, mut appeared) = (Vec::new(), false);
         for Named {
             instance,
             card,
@@ -202,6 +222,7 @@ impl Router {
             let slot = self.peers.slot(instance, now);
             let peer = self.peers.get_mut(slot);
             if !peer.is_here() {
+                appeared = true;
                 peer.card = card.clone();
                 peer.learned_at = Some(now);
                 self.outputs.push_back(Output::Learned(card));
@@ -210,6 +231,9 @@ impl Router {
             if !self.peers.get_mut(slot).knows_interest(interest) {
                 awaited.push((instance, interest));
             }
+        }
+        if appeared {
+            self.spread_view();
         }
         awaited
     }

@@ -125,6 +125,8 @@ impl Membership {
             .chain(self.doubted.keys().copied())
             .collect();
         Topology {
+            // The core counts the time itself, as long as it is told of them.
+            lately_dead: gone.iter().map(|it| (*it, Time::ZERO)).collect(),
             peers: self.others().map(peer).collect(),
             gone,
             ring: Arc::new(ring(&owning)),

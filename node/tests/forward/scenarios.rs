@@ -280,3 +280,35 @@ fn a_node_that_waits_for_the_interest_of_another_is_not_passed_over() {
     assert_eq!(owed(&world, B), 0);
     assert_eq!(world.oracle.passed_over, 0);
 }
+
+#[test]
+fn no_subscription_is_ready_while_a_member_that_may_live_is_held_dead() {
+    let mut world = at_rest(Plan::calm(9));
+    world.open_subscriber(B);
+    let index = world.subscribers.len() - 1;
+    let until = world.now + Duration::from_secs(2);
+    world.process(B).membership.doubt(C, until);
+    world.refresh(B);
+    world.subscribe_to(index, "");
+    seconds_later(&mut world, 1);
+    // Everybody B holds alive knows of the prefix. C, whom A holds alive, does not.
+    assert!(world.subscribers[index].prefixes[""].ready.is_none());
+    seconds_later(&mut world, 3);
+    assert!(world.subscribers[index].prefixes[""].ready.is_some());
+    world.publish_everything();
+    assert!(world.come_to_rest());
+    assert_eq!(owed(&world, B), 0);
+}
+
+#[test]
+fn a_subscription_is_ready_some_seconds_after_a_member_has_died() {
+    let mut world = at_rest(Plan::calm(10));
+    world.open_subscriber(B);
+    let index = world.subscribers.len() - 1;
+    let until = world.now + Duration::from_secs(3600);
+    world.process(B).membership.doubt(C, until);
+    world.refresh(B);
+    world.subscribe_to(index, "");
+    seconds_later(&mut world, 4);
+    assert!(world.subscribers[index].prefixes[""].ready.is_some());
+}
