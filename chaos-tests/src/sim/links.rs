@@ -3,9 +3,10 @@
 
 mod carrying;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 use zmesh_node::forward::{Instance, Message, Router};
 use zmesh_node::link::timing::{
     FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT, PING_EVERY, REPLY_DELAY, SILENCE,
@@ -81,6 +82,10 @@ pub struct Links {
     accepted: BTreeMap<End, Accepted>,
     /// The accepted connection of each peer that is in force.
     current: BTreeMap<Instance, End>,
+    /// Whom each connection was made to; some are over.
+    made_to: HashMap<End, Instance, FixedState>,
+    /// Nothing is due before then.
+    due_at: Time,
     /// What membership is to be told.
     pub told: Vec<Told>,
 }
@@ -95,6 +100,8 @@ impl Links {
             dials: BTreeMap::new(),
             accepted: BTreeMap::new(),
             current: BTreeMap::new(),
+            made_to: HashMap::default(),
+            due_at: Time::MAX,
             told: Vec::new(),
         }
     }
@@ -121,6 +128,7 @@ impl Links {
                 pause: FIRST_PAUSE,
             });
         }
+        self.due_at = now;
     }
 
     /// Another node has connected.
@@ -130,6 +138,7 @@ impl Links {
             peer: None,
             since: now,
         };
+        self.due_at = self.due_at.min(accepted.deadline());
         self.accepted.insert(end, accepted);
     }
 
@@ -145,11 +154,14 @@ impl Links {
             self.accepted_ready(end, router, now, outside);
             return true;
         }
-        let dial = self.dials.iter().find(|(_, dial)| dial.end() == Some(end));
-        let Some(instance) = dial.map(|(instance, _)| *instance) else {
+        let Some(instance) = self.made_to.get(&end).copied() else {
             return false;
         };
-        self.dial_ready(instance, router, now, outside);
+        if self.dials.get(&instance).and_then(Dial::end) == Some(end) {
+            self.dial_ready(instance, router, now, outside);
+        } else {
+            self.made_to.remove(&end);
+        }
         true
     }
 
@@ -186,13 +198,14 @@ impl Links {
 
     /// When [`Links::run`] is to be called.
     pub fn deadline(&self) -> Time {
-        let dials = self.dials.values().map(Dial::deadline);
-        let accepted = self.accepted.values().map(Accepted::deadline);
-        dials.chain(accepted).min().unwrap_or(Time::MAX)
+        self.due_at
     }
 
     /// What is due.
     pub fn run(&mut self, router: &mut Router, now: Time, outside: &mut Outside<'_>) {
+        if now < self.due_at {
+            return;
+        }
         let due = self.dials.iter().filter(|(_, dial)| dial.deadline() <= now);
         let due: Vec<Instance> = due.map(|(instance, _)| *instance).collect();
         for instance in due {
@@ -203,6 +216,9 @@ impl Links {
         for end in due {
             self.accepted_due(end, router, now, outside);
         }
+        let dials = self.dials.values().map(Dial::deadline);
+        let accepted = self.accepted.values().map(Accepted::deadline);
+        self.due_at = dials.chain(accepted).min().unwrap_or(Time::MAX);
     }
 
     /// Whether nothing waits to be written on any link.
@@ -228,6 +244,7 @@ impl Links {
             Wire::Pause(_) => {
                 let hosts = [self.host, dial.target.host];
                 let end = outside.connect(self.process, hosts, Service::Link);
+                self.made_to.insert(end, instance);
                 dial.wire = Wire::Connecting(end, now);
             }
             Wire::Connecting(..) | Wire::Greeting(..) => dial.fail(router, now, outside),
@@ -277,6 +294,7 @@ impl Links {
                 dial.fail(router, now, outside);
             }
         }
+        self.due_at = self.due_at.min(dial.deadline());
     }
 
     fn accepted_due(
@@ -314,6 +332,9 @@ impl Links {
     ) {
         if self.read_accepted(end, router, now, outside).is_none() {
             self.drop_accepted(end, router, outside);
+        }
+        if let Some(accepted) = self.accepted.get(&end) {
+            self.due_at = self.due_at.min(accepted.deadline());
         }
     }
 
