@@ -8,7 +8,7 @@ use super::network::NetEvent;
 use super::process::ProcessId;
 
 /// Something that happens at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Event {
     /// Bytes, or what keeps them, move between hosts.
     Net(NetEvent),

@@ -83,6 +83,7 @@ impl World {
             }
         }
         self.keep_a_seed();
+        self.net.all_run();
         let now = self.now;
         for (id, process) in &mut self.processes {
             process.frozen_until = process.frozen_until.min(now);
@@ -112,7 +113,7 @@ impl World {
     }
 
     fn undo(&mut self, undo: Undo) {
-        self.note(&("undo", &undo));
+        self.note(&format!("{undo:?}"));
         match undo {
             Undo::Open(paths) => {
                 for (from, to) in paths {
@@ -265,7 +266,10 @@ impl World {
         let until = self.now + time;
         let process = self.processes.get_mut(&id)?;
         match fault {
-            Fault::Stall => process.freeze(until),
+            Fault::Stall => {
+                process.freeze(until);
+                self.net.stands_still(id, until);
+            }
             Fault::Slow => process.slowness = slowness,
             _ => process.jump(time),
         }

@@ -86,6 +86,8 @@ pub struct Links {
     made_to: HashMap<End, Instance, FixedState>,
     /// Nothing is due before then.
     due_at: Time,
+    /// Whether pings that are sure to be answered take no events.
+    pub quiet: bool,
     /// What membership is to be told.
     pub told: Vec<Told>,
 }
@@ -102,6 +104,7 @@ impl Links {
             current: BTreeMap::new(),
             made_to: HashMap::default(),
             due_at: Time::MAX,
+            quiet: false,
             told: Vec::new(),
         }
     }
@@ -134,7 +137,7 @@ impl Links {
     /// Another node has connected.
     pub fn accept(&mut self, end: End, now: Time) {
         let accepted = Accepted {
-            carrying: Carrying::new(Stream::new(end, LIMITS), now),
+            carrying: Carrying::new(Stream::new(end, LIMITS), self.quiet, now),
             peer: None,
             since: now,
         };
@@ -279,7 +282,7 @@ impl Links {
             Status::Connecting => {}
             Status::Open => {
                 if dial
-                    .advance((self.process, me), router, now, outside)
+                    .advance((self.process, me, self.quiet), router, now, outside)
                     .is_none()
                 {
                     dial.fail(router, now, outside);
@@ -453,7 +456,7 @@ impl Dial {
     /// Goes on where the connection stands. `None` if it has to go.
     fn advance(
         &mut self,
-        (process, me): (ProcessId, Hello),
+        (process, me, quiet): (ProcessId, Hello, bool),
         router: &mut Router,
         now: Time,
         outside: &mut Outside<'_>,
@@ -478,7 +481,7 @@ impl Dial {
             }
             self.pause = FIRST_PAUSE;
             self.wire = match std::mem::replace(&mut self.wire, Wire::Pause(now)) {
-                Wire::Greeting(stream, _) => Wire::Up(Carrying::new(stream, now)),
+                Wire::Greeting(stream, _) => Wire::Up(Carrying::new(stream, quiet, now)),
                 other => other,
             };
             outside.watch.answered(process, instance);

@@ -49,8 +49,8 @@ pub struct Network {
     datagrams: Datagrams,
     /// Bytes of one direction that may wait to be read.
     pub window: usize,
-    /// Packets that were lost or held up, for the count of faults.
-    pub losses: u64,
+    /// Programs that stand still, and until when.
+    still: Hashed<ProcessId, Time>,
     /// Bytes that each host's programs have written, and connections that they have begun.
     pub written: Vec<(u64, u64)>,
 }
@@ -72,7 +72,7 @@ impl Network {
             accepted: Hashed::default(),
             datagrams: Datagrams::default(),
             window,
-            losses: 0,
+            still: Hashed::default(),
             written: vec![(0, 0); hosts],
         }
     }
@@ -328,7 +328,6 @@ impl Network {
         let lost = dice.chance(path.loss);
         let trip = path.latency + dice.time(Duration::ZERO, path.jitter);
         if !there || lost {
-            self.losses += 1;
             let later = now + SYN_RETRY * 2u32.saturating_pow(attempt.min(6));
             agenda.add(later, Event::Net(NetEvent::Syn(id, attempt + 1)));
             return;
@@ -384,7 +383,6 @@ impl Network {
         while dice.chance(loss) {
             due += pause;
             pause = (pause * 2).min(LONGEST_RETRY);
-            self.losses += 1;
         }
         let state = self.end(end);
         state.last_due = state.last_due.max(due);
@@ -418,7 +416,6 @@ impl Network {
                 state.retrying = true;
                 let pause = (RETRY * 2u32.saturating_pow(state.backoff.min(9))).min(LONGEST_RETRY);
                 state.backoff += 1;
-                self.losses += 1;
                 agenda.add(now + pause, Event::Net(NetEvent::Retry(id, side)));
                 return;
             }

@@ -49,6 +49,11 @@ impl Outside<'_> {
             .send_datagram(hosts, service, packet, self.now, self.agenda, self.dice);
     }
 
+    /// See [`Network::exchange`].
+    pub fn exchange(&mut self, end: End, bytes: [u64; 2], always: bool) -> bool {
+        self.net.exchange(end, bytes, always, self.now)
+    }
+
     /// See [`Network::close`].
     pub fn close(&mut self, end: End) {
         self.net.close(end, self.now, self.agenda, self.dice);

@@ -13,7 +13,7 @@ use super::network::Path;
 use super::watch::{Planted, Stamp};
 
 /// What goes wrong. Each kind is in some runs only: together they hide each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// A process is killed; its host lives on.
     Kill,
@@ -166,7 +166,8 @@ impl Plan {
                 dice.between(1, 3) as usize
             },
             publish_every: if large {
-                ms(2000)
+                // About as much in all, whatever the size.
+                ms(60) * nodes as u32
             } else {
                 dice.time(ms(20), ms(400))
             },

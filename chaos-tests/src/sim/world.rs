@@ -1,7 +1,7 @@
 //! The world of a run: hosts, processes, programs, and what happens to them in the order of time.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -13,7 +13,7 @@ use super::clients::{PREFIXES, Publisher, Subscriber};
 use super::data::{Data, Phase};
 use super::dice::Dice;
 use super::faults::Undo;
-use super::gossiper::name_of;
+use super::gossiper::{Quiet, name_of};
 use super::network::{HostId, Network, Service};
 use super::outside::{Outside, address};
 use super::plan::Plan;
@@ -138,19 +138,11 @@ impl World {
     }
 
     /// Notes what happened for the trace.
-    pub fn note(&mut self, what: &impl std::fmt::Debug) {
-        struct Into<H>(H);
-        impl<H: Hasher> std::fmt::Write for Into<H> {
-            fn write_str(&mut self, text: &str) -> std::fmt::Result {
-                self.0.write(text.as_bytes());
-                Ok(())
-            }
-        }
-        let mut into = Into(FixedState::default().build_hasher());
-        into.0.write_u64(self.trace);
-        // Writing into a hasher cannot fail.
-        let _ = std::fmt::write(&mut into, format_args!("{what:?}"));
-        self.trace = into.0.finish();
+    pub fn note(&mut self, what: &impl Hash) {
+        let mut hasher = FixedState::default().build_hasher();
+        hasher.write_u64(self.trace);
+        what.hash(&mut hasher);
+        self.trace = hasher.finish();
     }
 
     /// Starts a process of the node that belongs to a host.
@@ -176,8 +168,14 @@ impl World {
             limits: Some(self.plan.limits()),
         };
         self.note(&("start", id, host));
+        // Among so many, signs of life are most of what happens.
+        let large = self.plan.nodes > 20;
         let (mut outside, processes) = self.outside();
-        let process = Process::new(start, &mut outside);
+        let mut process = Process::new(start, &mut outside);
+        if large && let Some(data) = &mut process.data {
+            process.gossiper.quiet = Quiet::Lossless;
+            data.links.quiet = true;
+        }
         let node = process.node;
         processes.insert(id, process);
         self.watch.began(id, Instance(nonce), node);

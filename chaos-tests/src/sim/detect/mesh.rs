@@ -339,6 +339,9 @@ impl Mesh {
     /// The process of a host stands still.
     pub fn freeze(&mut self, host: HostId, until: Time) {
         self.with(host, |process, _| process.freeze(until));
+        if let Some(id) = self.at_host[usize::from(host.0)] {
+            self.net.stands_still(id, until);
+        }
     }
 
     /// For a person: who holds whom how.

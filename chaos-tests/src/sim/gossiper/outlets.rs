@@ -229,9 +229,7 @@ impl Outlet {
                 let bytes = [ping.len() as u64, heartbeat::pong(&[]).len() as u64];
                 if quiet != Quiet::Never
                     && stream.unwritten() == 0
-                    && outside
-                        .net
-                        .exchange(stream.end, bytes, quiet == Quiet::Always)
+                    && outside.exchange(stream.end, bytes, quiet == Quiet::Always)
                 {
                     *heard = now;
                 } else {

@@ -48,7 +48,6 @@ impl Network {
         self.written[usize::from(from.0)].0 += packet.len() as u64;
         let path = self.path(from, to);
         if dice.chance(path.loss) {
-            self.losses += 1;
             return;
         }
         let trip = path.latency + dice.time(Duration::ZERO, path.jitter);

@@ -45,7 +45,7 @@ pub enum Status {
 }
 
 /// What moves between hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NetEvent {
     /// The first packet of a connection, after so many attempts.
     Syn(u64, u32),

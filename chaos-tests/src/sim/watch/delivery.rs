@@ -22,7 +22,7 @@ use crate::sim::process::ProcessId;
 const ON_THE_WAY: Time = Time::from_secs(60);
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
     /// It was killed, or its host was lost.
     Crashed,
