@@ -6,6 +6,7 @@
 //! what the others have, and goes when all that are leaving have said so.
 
 mod account;
+mod steps;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use zmesh_gossip::NodeId;
 
 use self::account::{Standing, complaint, name_the_slow, tell};
+pub use self::steps::{Act, Facts, Steps};
 use crate::data::Asker;
 use crate::forward::{DropReason, Time};
 use crate::gossip::GossipCommands;
@@ -26,10 +28,6 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// The log tells so often what a drain waits for.
 const TELL: Duration = Duration::from_secs(5);
-
-/// A node that does not take in that this one's clients want nothing more is not waited for
-/// longer: it would only count as dropped what nobody wants.
-const WITHDRAWAL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A client that has got everything and does not close is not waited for longer: what it has yet
 /// to read is with the operating system, which goes on without this process.
@@ -59,34 +57,12 @@ impl StopHandle {
     }
 }
 
-/// What a node waits for on its way out, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    View,
-    HandOn,
-    Others,
-    Withdrawal,
-    Flush,
-}
-
-impl Step {
-    fn waits_for(self) -> &'static str {
-        match self {
-            Self::View => "the view without this node",
-            Self::HandOn => "other nodes to take what this node has",
-            Self::Others => "messages of other nodes that are leaving",
-            Self::Withdrawal => "other nodes to hear that its clients go",
-            Self::Flush => "its subscribers to read what waits for them",
-        }
-    }
-}
-
 /// How far a drain is.
 #[derive(Clone, Debug, Default)]
 struct Progress {
     /// When it began, and what was dropped before.
     begun: Option<(Instant, [u64; DropReason::ALL.len()])>,
-    step: Option<Step>,
+    steps: Option<Steps>,
     /// How it ended.
     outcome: Option<Arc<report::Drain>>,
     /// Nothing more is to be told.
@@ -240,55 +216,40 @@ impl Drain {
         result
     }
 
+    /// Takes one step after the other, until there is nobody left to be asked.
     async fn take_steps(&self, gossip: &GossipCommands) {
-        self.wait(Step::View, |_| !self.is_in_the_way()).await;
-        let handed_on = |look: &Look| look.publishers == 0 && look.owes_nothing;
-        self.wait(Step::HandOn, handed_on).await;
-        gossip.set_handed_on();
-        self.wait(Step::Others, |_| self.others_have_handed_on())
-            .await;
-        self.data.ask(Hub::withdraw).await;
-        let heard = self.wait(Step::Withdrawal, |look| look.is_interest_known);
-        if tokio::time::timeout(WITHDRAWAL_PATIENCE, heard)
-            .await
-            .is_err()
-        {
-            tracing::debug!("some nodes have not heard that this node's clients go");
-        }
-        let flushed = |look: &Look| look.sent_away && look.owes_nothing;
-        self.wait(Step::Flush, flushed).await;
-    }
-
-    /// Waits until the step is through, or there is nobody left to be asked.
-    async fn wait(&self, step: Step, is_through: impl Fn(&Look) -> bool) {
-        self.progress
-            .send_modify(|progress| progress.step = Some(step));
         let mut told = Instant::now();
-        while let Some(look) = self.data.ask(Look::at).await {
-            if is_through(&look) {
-                return;
+        let mut steps: Option<Steps> = None;
+        while let Some((look, now)) = self.data.ask(|hub| (Look::at(hub), hub.now())).await {
+            let steps = steps.get_or_insert_with(|| Steps::begin(now));
+            let act = steps.advance(&self.facts(&look), now);
+            self.progress
+                .send_modify(|progress| progress.steps = Some(*steps));
+            match act {
+                Some(Act::SayHandedOn) => gossip.set_handed_on(),
+                Some(Act::Withdraw) => drop(self.data.ask(Hub::withdraw).await),
+                Some(Act::Leave) => return,
+                None => {
+                    if told.elapsed() >= TELL {
+                        told = Instant::now();
+                        self.tell_progress().await;
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
             }
-            if told.elapsed() >= TELL {
-                told = Instant::now();
-                self.tell_progress().await;
-            }
-            tokio::time::sleep(POLL).await;
         }
     }
 
-    /// Whether others may still count on this node for partitions.
-    fn is_in_the_way(&self) -> bool {
+    fn facts(&self, look: &Look) -> Facts {
         let view = self.view.borrow();
-        let members = view.membership.members.iter().map(|known| &known.member);
-        let mut others = members.filter(|member| member.id != self.me && member.is_live());
-        view.membership.view.contains(&self.me) && others.next().is_some()
-    }
-
-    fn others_have_handed_on(&self) -> bool {
-        let view = self.view.borrow();
-        let members = view.membership.members.iter().map(|known| &known.member);
-        let mut leaving = members.filter(|it| it.id != self.me && it.is_live() && it.leaving);
-        leaving.all(|member| member.has_handed_on())
+        Facts {
+            is_in_view: view.counts_on(self.me),
+            has_publishers: look.publishers > 0,
+            owes_nothing: look.owes_nothing,
+            others_have_handed_on: view.others_have_handed_on(self.me),
+            is_interest_known: look.is_interest_known,
+            sent_away: look.sent_away,
+        }
     }
 
     async fn tell_progress(&self) {
@@ -313,7 +274,7 @@ impl Drain {
         Some(report::Drain {
             node: self.name.clone(),
             state: phase.into(),
-            waits_for: progress.step.map_or("", Step::waits_for).into(),
+            waits_for: progress.steps.map_or("", |it| it.waits_for()).into(),
             seconds: since.map_or(0.0, |since| since.elapsed().as_secs_f64()),
             timeout_seconds: self.timeout.as_secs_f64(),
             ..standing.report(before, &view)

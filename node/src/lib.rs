@@ -8,7 +8,7 @@ mod close;
 pub mod config;
 mod control;
 mod data;
-mod drain;
+pub mod drain;
 pub mod edge;
 pub mod forward;
 mod gossip;

@@ -115,6 +115,23 @@ impl View {
         }
     }
 
+    /// Whether there are others, and they may still count on this node for partitions.
+    pub fn counts_on(&self, me: NodeId) -> bool {
+        let mut others = self.others(me).filter(|member| member.is_live());
+        self.membership.view.contains(&me) && others.next().is_some()
+    }
+
+    /// Whether every other member that is leaving has handed on what it had.
+    pub fn others_have_handed_on(&self, me: NodeId) -> bool {
+        let mut leaving = self.others(me).filter(|it| it.is_live() && it.leaving);
+        leaving.all(Member::has_handed_on)
+    }
+
+    fn others(&self, me: NodeId) -> impl Iterator<Item = &Member> {
+        let members = self.membership.members.iter().map(|known| &known.member);
+        members.filter(move |member| member.id != me)
+    }
+
     /// A member by its id.
     pub fn member(&self, id: [u8; 16]) -> Option<&Member> {
         let members = self.membership.members.iter().map(|known| &known.member);

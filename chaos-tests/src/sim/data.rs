@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zmesh_gossip::{Member, NodeId};
+use zmesh_node::drain::{Act, Facts, Steps};
 use zmesh_node::forward::{ClientId, Instance, Limits, Output, Router};
 use zmesh_node::link::timing::JOIN_PATIENCE;
 use zmesh_node::link::wire::Hello;
@@ -53,7 +54,10 @@ pub struct Data {
     pub phase: Phase,
     join_since: Option<Time>,
     say_ready_at: Option<Time>,
-    leave_until: Option<Time>,
+    /// How far it is on its way out, and when it goes in any case.
+    leaving: Option<(Steps, Time)>,
+    /// It has said goodbye.
+    gone: bool,
     /// It leaves with messages that it owes: its time was up.
     pub gave_up: bool,
     /// Clients that publish.
@@ -89,7 +93,8 @@ impl Data {
             phase: Phase::Joining,
             join_since: None,
             say_ready_at: None,
-            leave_until: None,
+            leaving: None,
+            gone: false,
             gave_up: false,
             publishers: BTreeMap::new(),
             subscribers: BTreeMap::new(),
@@ -107,13 +112,18 @@ impl Data {
         client
     }
 
-    /// The node begins to leave.
-    pub fn leave(&mut self, now: Time, gossiper: &mut Gossiper) {
-        if self.phase != Phase::Leaving {
-            self.phase = Phase::Leaving;
-            self.leave_until = Some(now + DRAIN_PATIENCE);
-            gossiper.machine.set_leaving(now);
+    /// The node begins to leave: nobody publishes through it any more.
+    pub fn leave(&mut self, now: Time, gossiper: &mut Gossiper, outside: &mut Outside<'_>) {
+        if self.phase == Phase::Leaving {
+            return;
         }
+        self.phase = Phase::Leaving;
+        self.leaving = Some((Steps::begin(now), now + DRAIN_PATIENCE));
+        let publishers: Vec<ClientId> = self.publishers.keys().copied().collect();
+        for client in publishers {
+            self.close_client(client, now, outside);
+        }
+        gossiper.machine.set_leaving(now);
     }
 
     /// There is something new about a connection.
@@ -143,7 +153,10 @@ impl Data {
         self.join(now, gossiper);
         self.clients_due(now, outside);
         self.settle(now, gossiper, outside);
-        self.leave_due(now, gossiper);
+        if self.leaving.is_some() {
+            self.leave_due(now, gossiper);
+            self.settle(now, gossiper, outside);
+        }
     }
 
     /// When [`Data::run`] is to be called.
@@ -159,7 +172,7 @@ impl Data {
             Some(self.links.deadline()),
             self.next_view.as_ref().map(|(at, _)| *at),
             self.say_ready_at,
-            self.leave_until.filter(|_| self.phase == Phase::Leaving),
+            self.leaving.map(|(_, until)| until).filter(|_| !self.gone),
         ];
         let times = times.into_iter().flatten();
         times
@@ -255,18 +268,41 @@ impl Data {
     }
 
     fn leave_due(&mut self, now: Time, gossiper: &mut Gossiper) {
-        let Some(until) = self.leave_until else {
+        let Some((mut steps, until)) = self.leaving.filter(|_| !self.gone) else {
             return;
         };
-        let view = &self.view.membership.view;
-        let without_me = !view.contains(&self.id) || view.len() <= 1;
-        let stats = self.router.stats();
-        let left = stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes;
-        if now >= until || (without_me && left == 0) {
-            self.leave_until = None;
-            self.gave_up = left > 0;
-            gossiper.machine.leave(now);
+        if now >= until {
+            let stats = self.router.stats();
+            self.gave_up = stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes > 0;
+            return self.say_goodbye(now, gossiper);
         }
+        let facts = Facts {
+            is_in_view: self.view.counts_on(self.id),
+            has_publishers: !self.publishers.is_empty(),
+            owes_nothing: self.router.owes_nothing(),
+            others_have_handed_on: self.view.others_have_handed_on(self.id),
+            is_interest_known: self.router.is_interest_known(),
+            sent_away: self.router.stats().queued_bytes == 0,
+        };
+        let act = steps.advance(&facts, now);
+        self.leaving = Some((steps, until));
+        match act {
+            Some(Act::SayHandedOn) => gossiper.machine.set_handed_on(now),
+            Some(Act::Withdraw) => self.router.handle_withdrawal(),
+            Some(Act::Leave) => self.say_goodbye(now, gossiper),
+            None => {}
+        }
+    }
+
+    /// What a node on its way out waits for, for a person.
+    pub fn waits_for(&self) -> &'static str {
+        self.leaving
+            .map_or("nothing", |(steps, _)| steps.waits_for())
+    }
+
+    fn say_goodbye(&mut self, now: Time, gossiper: &mut Gossiper) {
+        self.gone = true;
+        gossiper.machine.leave(now);
     }
 
     fn clients_due(&mut self, now: Time, outside: &mut Outside<'_>) {

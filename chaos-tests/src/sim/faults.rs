@@ -231,9 +231,11 @@ impl World {
 
     /// A node leaves in order. It may come back.
     pub fn leave(&mut self, id: ProcessId) -> Option<()> {
-        let process = self.processes.get_mut(&id)?;
-        let (now, host) = (process.clock(self.now), process.host);
-        process.data.as_mut()?.leave(now, &mut process.gossiper);
+        let (mut outside, processes) = self.outside();
+        let process = processes.get_mut(&id)?;
+        let (now, host) = (process.clock(outside.now), process.host);
+        let data = process.data.as_mut()?;
+        data.leave(now, &mut process.gossiper, &mut outside);
         self.agenda.add(self.now, Event::Wake(id));
         if self.dice.chance(0.7) {
             self.later(Undo::Restart(host, false));

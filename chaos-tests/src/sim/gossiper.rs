@@ -343,7 +343,6 @@ impl Gossiper {
         else {
             return;
         };
-        outside.watch.sent(self.process, packet.len());
         if self.datagrams && packet.len() <= DATAGRAM_BYTES {
             outside.send_datagram([self.host, host], Service::Gossip, packet.into());
             return;

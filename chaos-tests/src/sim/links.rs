@@ -2,19 +2,19 @@
 //! real wire format on every hop.
 
 mod carrying;
+mod dial;
 
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use zmesh_node::forward::{Instance, Message, Router};
-use zmesh_node::link::timing::{
-    FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT, PING_EVERY, REPLY_DELAY, SILENCE,
-};
+use zmesh_node::forward::{Instance, Router};
+use zmesh_node::link::timing::{FIRST_PAUSE, PING_EVERY, REPLY_DELAY, SILENCE};
 use zmesh_node::link::wire::{self, Head, Hello};
 use zmesh_node::zmtp::frames::{FrameLimits, Span};
 
-use self::carrying::{Carrying, messages};
+use self::carrying::Carrying;
+use self::dial::{Dial, Wire};
 use super::Time;
 use super::network::{End, HostId, Service, Status};
 use super::outside::Outside;
@@ -47,21 +47,6 @@ pub struct Target {
     pub host: HostId,
     /// `host:port` of its links.
     pub address: String,
-}
-
-#[derive(Debug)]
-enum Wire {
-    Pause(Time),
-    Connecting(End, Time),
-    Greeting(Stream, Time),
-    Up(Carrying),
-}
-
-#[derive(Debug)]
-struct Dial {
-    target: Target,
-    wire: Wire,
-    pause: Time,
 }
 
 #[derive(Debug)]
@@ -417,89 +402,6 @@ impl Links {
             outside.watch.accepted_closed(self.process, peer);
             router.handle_accepted_closed(peer);
         }
-    }
-}
-
-impl Dial {
-    fn end(&self) -> Option<End> {
-        match &self.wire {
-            Wire::Pause(_) => None,
-            Wire::Connecting(end, _) => Some(*end),
-            Wire::Greeting(stream, _) => Some(stream.end),
-            Wire::Up(carrying) => Some(carrying.stream.end),
-        }
-    }
-
-    fn deadline(&self) -> Time {
-        match &self.wire {
-            Wire::Pause(until) => *until,
-            Wire::Connecting(_, since) | Wire::Greeting(_, since) => *since + OPEN_TIMEOUT,
-            Wire::Up(carrying) => carrying.next_ping,
-        }
-    }
-
-    fn hang_up(&mut self, router: &mut Router, now: Time, outside: &mut Outside<'_>) {
-        if let Some(end) = self.end() {
-            outside.close(end);
-        }
-        if matches!(self.wire, Wire::Up(_)) {
-            router.handle_link_down(self.target.instance, now);
-        }
-    }
-
-    fn fail(&mut self, router: &mut Router, now: Time, outside: &mut Outside<'_>) {
-        self.hang_up(router, now, outside);
-        self.wire = Wire::Pause(now + self.pause);
-        self.pause = (self.pause * 2).min(LAST_PAUSE);
-    }
-
-    /// Goes on where the connection stands. `None` if it has to go.
-    fn advance(
-        &mut self,
-        (process, me, quiet): (ProcessId, Hello, bool),
-        router: &mut Router,
-        now: Time,
-        outside: &mut Outside<'_>,
-    ) -> Option<()> {
-        if let Wire::Connecting(end, since) = self.wire {
-            let mut stream = Stream::new(end, LIMITS);
-            stream.queue(wire::encode_head(&Head::Hello(me), false));
-            stream.flush(outside);
-            self.wire = Wire::Greeting(stream, since);
-        }
-        let instance = self.target.instance;
-        let mut items = Vec::new();
-        if let Wire::Greeting(stream, _) = &mut self.wire {
-            items = messages(stream, outside)?;
-            if items.is_empty() {
-                return Some(());
-            }
-            let (chunk, span) = items.remove(0);
-            let hello = wire::decode_head(&chunk, &span).ok()?;
-            if !matches!(hello, Head::Hello(hello) if hello.instance == instance.0) {
-                return None;
-            }
-            self.pause = FIRST_PAUSE;
-            self.wire = match std::mem::replace(&mut self.wire, Wire::Pause(now)) {
-                Wire::Greeting(stream, _) => Wire::Up(Carrying::new(stream, quiet, now)),
-                other => other,
-            };
-            outside.watch.answered(process, instance);
-            router.handle_link_up(instance, now);
-        }
-        let Wire::Up(carrying) = &mut self.wire else {
-            return Some(());
-        };
-        items.extend(carrying.read(now, outside)?);
-        for (chunk, span) in items {
-            let message: Message = wire::decode(&chunk, &span, instance).ok()??;
-            outside.watch.answered(process, instance);
-            if !outside.watch.swallows(&message) {
-                router.handle_reply(instance, message, now).ok()?;
-            }
-        }
-        carrying.write(instance, router, now, outside);
-        Some(())
     }
 }
 

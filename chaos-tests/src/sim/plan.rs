@@ -204,6 +204,14 @@ impl Plan {
         }
     }
 
+    /// Whether anything but nodes and programs that come and go in order happens, or a program may
+    /// not read: what a node that leaves cannot wait out.
+    pub fn hinders(&self) -> bool {
+        let harmless = [Fault::Join, Fault::Leave, Fault::Churn];
+        let harmless = |(fault, _): &(Fault, Time)| harmless.contains(fault);
+        !self.faults.iter().all(harmless) || self.slow_subscribers > 0.0
+    }
+
     /// Membership as nodes should have it.
     pub fn watched_config(&self) -> Config {
         Config::local()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zmesh_gossip::{Member, NodeId, State};
 use zmesh_node::config::QueuePolicy;
-use zmesh_node::forward::ClientId;
+use zmesh_node::forward::{ClientId, DropReason, Stats};
 
 use super::Time;
 use super::clients::TOPICS;
@@ -91,7 +91,7 @@ impl World {
             .run_until(CONVERGENCE, well)
             .then(|| self.now - stopped);
         self.run((stopped + AFTERMATH).saturating_sub(self.now));
-        self.watch.calm = true;
+        self.watch.all_is_well();
         match self.plan.planted {
             Some(Planted::RaisedByOther) => self.plant(None),
             Some(Planted::Resurrection) => self.plant(ended),
@@ -111,7 +111,6 @@ impl World {
     /// Everybody publishes on every topic once more: now everything must arrive.
     fn final_round(&mut self) {
         self.watch.forget_promises();
-        self.watch.begin_order();
         for _ in 0..3 {
             for id in self.ready() {
                 self.with_data(id, |data, now, outside| {
@@ -170,10 +169,12 @@ impl World {
                 dropped.insert((*id, *client), drops);
             }
         }
+        let unreached = stats.iter().map(|(_, stats, _)| unreached(stats));
+        let unreached = unreached.sum::<u64>() + self.unreached_before;
         for (id, stats, handed) in stats {
             self.watch.check_counts(id, &stats, handed);
         }
-        self.watch.check_losses(&dropped);
+        self.watch.check_losses(&dropped, unreached);
     }
 
     /// Everything is through: `None`. Otherwise what is not.
@@ -311,4 +312,11 @@ fn wrong_member(process: &Process, nonces: &BTreeMap<NodeId, u64>) -> Option<Str
         .filter(|member| nonces.contains_key(&member.id))
         .count();
     (held < nonces.len()).then(|| format!("{name} knows {held} of {}", nonces.len()))
+}
+
+/// Messages that were dropped because the node that wanted them could not be reached.
+pub fn unreached(stats: &Stats) -> u64 {
+    use DropReason::{InterestUnknown, PassedOver, Unreachable};
+    let reasons = [Unreachable, PassedOver, InterestUnknown];
+    reasons.map(|it| stats.dropped[it as usize]).iter().sum()
 }

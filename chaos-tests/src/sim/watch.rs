@@ -2,6 +2,7 @@
 
 mod delivery;
 mod members;
+mod order;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -72,6 +73,10 @@ pub enum Kind {
     Miscounted,
     /// Something grew over its limit.
     Unbounded,
+    /// A node missed messages and nobody counted them.
+    Uncounted,
+    /// A node that nothing hindered left before it had handed on what it had.
+    Undrained,
     /// The mesh did not come to rest, or to one view.
     Restless,
     /// A node was passed over although all was well.
@@ -141,12 +146,12 @@ pub struct Watch {
     pub counts: Counts,
     /// What is planted.
     pub planted: Option<Planted>,
-    /// Faults have stopped.
-    pub calm: bool,
+    /// Faults have stopped, and the mesh has mended.
+    calm: bool,
+    /// Since then.
+    calm_at: Time,
     /// A message whose way is told line by line, with what happens to nodes meanwhile.
     pub follow: Option<Stamp>,
-    /// Packets and bytes of gossip sent by each process.
-    pub gossip_sent: BTreeMap<ProcessId, (u64, u64)>,
     /// Each death that somebody declared: when, who, and of whom. Where it is kept nothing else is
     /// looked at, for the sake of meshes of a thousand.
     pub deaths: Option<Vec<(Time, ProcessId, Instance)>>,
@@ -249,14 +254,9 @@ impl Watch {
         self.claims.retain(|(at, _), _| *at != process);
     }
 
-    /// A process sends gossip.
-    pub fn sent(&mut self, process: ProcessId, bytes: usize) {
-        if self.deaths.is_some() {
-            return;
-        }
-        let sent = self.gossip_sent.entry(process).or_default();
-        sent.0 += 1;
-        sent.1 += bytes as u64;
+    /// All is well from now on: nothing is excused any more.
+    pub fn all_is_well(&mut self) {
+        (self.calm, self.calm_at) = (true, self.now);
     }
 
     /// Looks at the whole of a process's members.
@@ -372,6 +372,11 @@ impl Watch {
                 }
             }
             Message::Deliver(batch) => {
+                if let Some((by, _)) = self.instances.get(&peer).copied() {
+                    for body in &batch.body {
+                        self.note_served(by, body);
+                    }
+                }
                 let followed = |body| self.carries_followed(body);
                 if self.follow.is_some() && batch.body.iter().any(followed) {
                     let from = self.instances.get(&peer);

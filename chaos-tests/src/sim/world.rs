@@ -18,8 +18,9 @@ use super::network::{HostId, Network, Service};
 use super::outside::{Outside, address};
 use super::plan::Plan;
 use super::process::{Fate, Process, ProcessId, Start};
+use super::swarm::unreached;
 use super::tables::Tables;
-use super::watch::{Ended, Planted, Watch};
+use super::watch::{Ended, Kind, Planted, Watch};
 
 /// The wall clock at the beginning, in milliseconds since 1970.
 const EPOCH: u64 = 1_700_000_000_000;
@@ -49,6 +50,8 @@ pub struct World {
     pub undo: BTreeMap<(Time, u64), Undo>,
     /// When each kind of fault comes next.
     pub next_faults: Vec<Time>,
+    /// Messages that nodes which have left had dropped because others could not be reached.
+    pub unreached_before: u64,
     /// Programs publish nothing by themselves any more, and read at once.
     pub quiet: bool,
     started: u32,
@@ -75,6 +78,7 @@ impl World {
             tables,
             undo: BTreeMap::new(),
             next_faults: Vec::new(),
+            unreached_before: 0,
             quiet: false,
             started: 0,
             publishers: 0,
@@ -244,10 +248,29 @@ impl World {
             (Fate::Lives, Some(at)) => self.agenda.add(at, Event::Wake(id)),
             (Fate::Lives, None) => {}
             (Fate::Departed, _) => self.end(id, Ended::Departed),
-            (Fate::Failed, _) => self.end(id, Ended::Crashed),
+            (Fate::Failed, _) => {
+                self.check_given_up(id);
+                self.end(id, Ended::Crashed);
+            }
         }
         if opens {
             self.open_programs(id);
+        }
+    }
+
+    /// A node may only give up on its way out if something hindered it.
+    fn check_given_up(&mut self, id: ProcessId) {
+        let data = self.processes.get(&id).and_then(|it| it.data.as_ref());
+        let Some(data) = data.filter(|data| data.gave_up) else {
+            return;
+        };
+        if !self.plan.hinders() {
+            let text = format!(
+                "{id:?} waited for {}: {:?}",
+                data.waits_for(),
+                data.unrest()
+            );
+            self.watch.report(Kind::Undrained, text);
         }
     }
 
@@ -286,9 +309,15 @@ impl World {
 
     fn bury(&mut self, id: ProcessId, how: Ended) {
         self.note(&("end", id, how));
-        if self.processes.remove(&id).is_some() {
-            self.watch.ended(id, how);
+        let Some(process) = self.processes.remove(&id) else {
+            return;
+        };
+        if let Some(data) = process.data.filter(|_| how == Ended::Departed) {
+            let stats = data.router.stats();
+            self.unreached_before += unreached(&stats);
+            self.watch.check_counts(id, &stats, data.handed());
         }
+        self.watch.ended(id, how);
     }
 
     /// Processes that there have been.

@@ -205,8 +205,8 @@ impl Router {
         }
     }
 
-    /// Nodes that another node named: they count until membership has an opinion of its own, and the
-    /// others are told. Returns those whose interest is not known as well as there.
+    /// Nodes that another node named: they count until membership has an opinion of its own, and
+    /// the others are told. Returns those whose interest is not known as well as there.
     pub(super) fn take_in(&mut self, members: Vec<Named>, now: Time) -> Vec<(Instance, u64)> {
         let (mut awaited, mut appeared) = (Vec::new(), false);
         for Named {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 use zmesh_node::forward::{ClientId, DropReason, Instance, Stats};
 
+use super::order::Order;
 use super::{Kind, Planted, Stamp, Watch};
 use crate::sim::Time;
 use crate::sim::clients::{TOPICS, spans, stamp};
@@ -46,7 +47,7 @@ pub(super) struct Reader {
     owed: BTreeMap<Stamp, Owed>,
     seen: HashSet<Stamp, FixedState>,
     last: BTreeMap<(u32, u16), u32>,
-    /// What came on each topic since the faults stopped.
+    /// What came on each topic.
     order: BTreeMap<u16, Vec<Stamp>>,
     swapped: Option<Stamp>,
 }
@@ -129,6 +130,7 @@ impl Watch {
         };
         let nothing = BTreeSet::new();
         let holds = self.holds.get(&process).unwrap_or(&nothing);
+        let all_is_well = self.calm;
         for ((at, _), reader) in &mut self.readers {
             let instance = self.mine[at].0;
             let known = self.interest.get(&(process, instance));
@@ -137,7 +139,7 @@ impl Watch {
                 let here = *at == process;
                 let there =
                     || holds.contains(&instance) && known.is_some_and(|it| it.contains(prefix));
-                *ready && topic.starts_with(prefix) && (here || there())
+                *ready && topic.starts_with(prefix) && (here || all_is_well || there())
             });
             if promised {
                 self.counts.promised += 1;
@@ -227,7 +229,6 @@ impl Watch {
         if self.follow == Some(stamp) {
             self.tell(|| format!("{process:?} {client:?} gets it"));
         }
-        let calm = self.calm;
         let Some(reader) = self.readers.get_mut(&(process, client)) else {
             return;
         };
@@ -236,9 +237,7 @@ impl Watch {
             let text = format!("{process:?} {client:?} got {stamp:?} twice");
             return self.report(Kind::Doubled, text);
         }
-        if calm {
-            reader.order.entry(stamp.topic).or_default().push(stamp);
-        }
+        reader.order.entry(stamp.topic).or_default().push(stamp);
         let stream = (stamp.publisher, stamp.topic);
         let last = reader.last.insert(stream, stamp.number);
         if let Some(last) = last.filter(|last| stamp.number < *last) {
@@ -249,10 +248,12 @@ impl Watch {
     }
 
     /// What a subscriber was promised and did not get must have been dropped and counted.
-    /// `dropped` says how much each subscriber's queue dropped.
-    pub fn check_losses(&mut self, dropped: &BTreeMap<(ProcessId, ClientId), u64>) {
+    /// `dropped` says how much each subscriber's queue dropped, and `unreached` how much was
+    /// dropped because a node could not be reached.
+    pub fn check_losses(&mut self, dropped: &BTreeMap<(ProcessId, ClientId), u64>, unreached: u64) {
         let mut losses = Vec::new();
         let mut excused = 0;
+        let mut missed: HashSet<(ProcessId, Stamp), FixedState> = HashSet::default();
         for ((process, client), reader) in &self.readers {
             let owed = reader.owed.iter();
             let lost: Vec<(&Stamp, &Owed)> = owed
@@ -262,6 +263,7 @@ impl Watch {
                 .into_iter()
                 .partition(|(stamp, owed)| self.is_excused(*process, stamp, owed));
             excused += excuses.len() as u64;
+            missed.extend(excuses.iter().map(|(stamp, _)| (*process, **stamp)));
             let dropped = dropped.get(&(*process, *client)).copied().unwrap_or(0);
             if broken.len() as u64 > dropped {
                 let (stamp, owed) = broken[0];
@@ -280,6 +282,16 @@ impl Watch {
         for text in losses {
             self.report(Kind::Lost, text);
         }
+        // What a node had counted is gone with it when it crashes.
+        let all_count = !self.ended.values().any(|it| *it == Ended::Crashed);
+        if all_count && missed.len() as u64 > unreached {
+            let text = format!(
+                "nodes missed {} messages, and {unreached} were counted, such as {:?}",
+                missed.len(),
+                missed.iter().min()
+            );
+            self.report(Kind::Uncounted, text);
+        }
     }
 
     /// Nothing is promised any more.
@@ -296,6 +308,9 @@ impl Watch {
     }
 
     fn is_excused(&self, process: ProcessId, stamp: &Stamp, owed: &Owed) -> bool {
+        if self.calm && owed.at >= self.calm_at {
+            return false;
+        }
         let instance = self.mine[&process].0;
         let served = self.served.get(stamp).into_iter().flatten();
         let mut places = served.chain([&owed.origin]);
@@ -325,39 +340,34 @@ impl Watch {
         }
     }
 
-    /// Subscribers have seen each topic in one order since the faults stopped.
+    /// Subscribers have seen what one node served of a topic in one order.
     pub fn check_topic_order(&mut self) {
         let mut wrong = Vec::new();
         for topic in 0..TOPICS.len() as u16 {
-            let orders = || {
-                self.readers
-                    .iter()
-                    .filter_map(|(at, it)| Some((at, it.order.get(&topic)?)))
-            };
-            let Some((_, longest)) = orders().max_by_key(|(_, order)| order.len()) else {
-                continue;
-            };
-            let place: BTreeMap<&Stamp, usize> = longest.iter().zip(0..).collect();
-            for (at, order) in orders() {
-                let places: Vec<usize> = order
-                    .iter()
-                    .filter_map(|it| place.get(it).copied())
-                    .collect();
-                if !places.is_sorted() {
+            let mut orders: BTreeMap<ProcessId, Order> = BTreeMap::new();
+            for (at, reader) in &self.readers {
+                let mut last: BTreeMap<ProcessId, Stamp> = BTreeMap::new();
+                for stamp in reader.order.get(&topic).into_iter().flatten() {
+                    // What two nodes served, each reader may have got from another one.
+                    let Some([by]) = self.served.get(stamp).map(Vec::as_slice) else {
+                        continue;
+                    };
+                    let before = last.insert(*by, *stamp);
+                    orders.entry(*by).or_default().add(before, *stamp, *at);
+                }
+            }
+            for (by, order) in orders {
+                if let Some((stamp, at)) = order.contradiction() {
                     let topic = TOPICS[usize::from(topic)];
-                    wrong.push(format!("{at:?} saw {topic:?} in an order of its own"));
+                    wrong.push(format!(
+                        "{at:?} saw {stamp:?} of {topic:?}, which {by:?} served, in an order that \
+                         is not that of others"
+                    ));
                 }
             }
         }
         for text in wrong {
             self.report(Kind::TopicOrder, text);
-        }
-    }
-
-    /// From now on the order of topics is looked at.
-    pub fn begin_order(&mut self) {
-        for reader in self.readers.values_mut() {
-            reader.order.clear();
         }
     }
 }
