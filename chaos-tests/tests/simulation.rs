@@ -162,3 +162,18 @@ fn a_publisher_that_is_owed_for_ever_is_found() {
 fn acks_that_are_lost_are_found() {
     finds(Planted::LostAcks, Kind::Restless, as_it_is);
 }
+
+#[test]
+fn a_node_that_is_passed_over_although_all_is_well_is_found() {
+    finds(Planted::LateCut, Kind::PassedOver, as_it_is);
+}
+
+#[test]
+fn messages_that_nobody_counted_are_found() {
+    finds(Planted::LostCount, Kind::Uncounted, with(Fault::Isolate));
+}
+
+#[test]
+fn a_node_that_does_not_get_out_is_found() {
+    finds(Planted::StuckDrain, Kind::Undrained, with(Fault::Leave));
+}

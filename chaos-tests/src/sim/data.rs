@@ -18,6 +18,7 @@ use super::links::{Links, Target, Told};
 use super::network::{End, HostId};
 use super::outside::{Outside, host_of};
 use super::process::ProcessId;
+use super::watch::Planted;
 
 /// After this long a node says once more that it is ready, as in the node.
 const READY_PATIENCE: Time = Time::from_secs(2);
@@ -154,7 +155,8 @@ impl Data {
         self.clients_due(now, outside);
         self.settle(now, gossiper, outside);
         if self.leaving.is_some() {
-            self.leave_due(now, gossiper);
+            let stuck = outside.watch.planted == Some(Planted::StuckDrain);
+            self.leave_due(now, gossiper, stuck);
             self.settle(now, gossiper, outside);
         }
     }
@@ -267,19 +269,20 @@ impl Data {
         }
     }
 
-    fn leave_due(&mut self, now: Time, gossiper: &mut Gossiper) {
+    fn leave_due(&mut self, now: Time, gossiper: &mut Gossiper, stuck: bool) {
         let Some((mut steps, until)) = self.leaving.filter(|_| !self.gone) else {
             return;
         };
         if now >= until {
             let stats = self.router.stats();
-            self.gave_up = stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes > 0;
+            self.gave_up =
+                stuck || stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes > 0;
             return self.say_goodbye(now, gossiper);
         }
         let facts = Facts {
             is_in_view: self.view.counts_on(self.id),
             has_publishers: !self.publishers.is_empty(),
-            owes_nothing: self.router.owes_nothing(),
+            owes_nothing: !stuck && self.router.owes_nothing(),
             others_have_handed_on: self.view.others_have_handed_on(self.id),
             is_interest_known: self.router.is_interest_known(),
             sent_away: self.router.stats().queued_bytes == 0,

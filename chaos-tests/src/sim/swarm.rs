@@ -111,6 +111,11 @@ impl World {
     /// Everybody publishes on every topic once more: now everything must arrive.
     fn final_round(&mut self) {
         self.watch.forget_promises();
+        if self.plan.planted == Some(Planted::LateCut) {
+            for (from, to) in [(HostId(0), HostId(1)), (HostId(1), HostId(0))] {
+                self.net.path(from, to).open = false;
+            }
+        }
         for _ in 0..3 {
             for id in self.ready() {
                 self.with_data(id, |data, now, outside| {

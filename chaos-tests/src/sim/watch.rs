@@ -86,6 +86,12 @@ pub enum Kind {
 /// A mistake planted into the world, that a check must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
+    /// Two nodes lose sight of each other when all is well.
+    LateCut,
+    /// What was dropped for nodes out of reach is not counted.
+    LostCount,
+    /// A node on its way out never has handed on what it had.
+    StuckDrain,
     /// A record is seen as it was before.
     WentBack,
     /// A node says of one that has ended that it lives.
@@ -176,6 +182,8 @@ pub struct Watch {
     accepted: BTreeSet<(ProcessId, Instance)>,
     interest: BTreeMap<(ProcessId, Instance), BTreeSet<Vec<u8>>>,
     readers: BTreeMap<(ProcessId, ClientId), Reader>,
+    /// At which node each publisher is.
+    origins: BTreeMap<u32, ProcessId>,
     /// Who served a message.
     served: HashMap<Stamp, Vec<ProcessId>, foldhash::fast::FixedState>,
     ended: BTreeMap<ProcessId, Ended>,
