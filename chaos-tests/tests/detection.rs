@@ -68,6 +68,37 @@ fn a_cut_mesh_is_one_again_within_three_seconds() {
     }
 }
 
+/// What a cut did to the answers must not make the members patient once it is over.
+#[test]
+fn a_host_that_is_lost_after_a_short_cut_is_found_in_time() {
+    let [(_, few50, few99), (_, many50, many99), ..] = TARGETS;
+    for (nodes, cut, p50, p99) in [
+        (3, 3.0, few50, few99),
+        (5, 3.0, few50, few99),
+        (5, 20.0, few50, few99),
+        (32, 3.0, many50, many99),
+    ] {
+        let (mut times, crashes) = (Vec::new(), 400 / nodes);
+        for seed in 0..crashes as u64 {
+            let mut mesh = Mesh::started(OURS.setup(nodes, seed));
+            assert!(heal(&mut mesh, seconds(cut)).took.is_some());
+            mesh.run(seconds(12.0));
+            mesh.deaths();
+            let found = detection(&mut mesh, Crash::HostLost, 1);
+            assert_eq!(
+                (found.missed, found.false_deaths),
+                (0, 0),
+                "{nodes} members"
+            );
+            times.extend(found.times);
+        }
+        times.sort_unstable();
+        let times = [50, 99].map(|percent| percentile(&times, percent));
+        let in_time = times[0] <= seconds(p50 * 1.1) && times[1] <= seconds(p99 * 1.1);
+        assert!(in_time, "{nodes} members, cut for {cut} s: {times:?}");
+    }
+}
+
 #[test]
 fn a_mesh_at_rest_is_quiet_and_a_change_is_soon_with_all() {
     let mut mesh = Mesh::started(OURS.setup(32, 4));

@@ -111,6 +111,8 @@ pub struct Gossip {
     leave: Option<Leave>,
     /// When any other member was last heard.
     contact_at: Duration,
+    /// Since when it has not been without a word from all for long.
+    company_since: Duration,
     sync_at: Option<Duration>,
     next_gossip: Duration,
     next_call: Duration,
@@ -163,6 +165,7 @@ impl Gossip {
             view: View::default(),
             leave: None,
             contact_at: now,
+            company_since: now,
             sync_at: None,
             next_gossip: now,
             next_call: now,

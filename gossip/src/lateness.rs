@@ -8,32 +8,57 @@ use core::time::Duration;
 
 use crate::id::NodeId;
 
-/// The longest time is forgotten at this rate: by one part in so many with each answer.
+/// A long time is forgotten at this rate: by one part in so many with each answer.
 const FADING: u32 = 128;
+/// And at this rate once nothing took nearly as long for the time below: a cut that has ended, or a
+/// stop, makes answers late once, a network that loses packets again and again.
+const FADING_AFTER_ONE: u32 = 8;
+const AGAIN: Duration = Duration::from_secs(6);
 
 /// The longest time that an answer took lately, and the longest of anybody else's than that member:
 /// one that is slow must not make this node patient with all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lateness {
-    worst: Option<(NodeId, Duration)>,
-    others: Duration,
+    worst: Option<(NodeId, Longest)>,
+    others: Longest,
+}
+
+/// A time that fades, and when an answer last took at least half of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Longest {
+    took: Duration,
+    at: Duration,
+}
+
+impl Longest {
+    fn fade(&mut self, now: Duration) {
+        let again = now <= self.at + AGAIN;
+        self.took -= self.took / if again { FADING } else { FADING_AFTER_ONE };
+    }
+
+    fn raise(&mut self, took: Duration, now: Duration) {
+        if took * 2 >= self.took {
+            self.at = now;
+        }
+        self.took = self.took.max(took);
+    }
 }
 
 impl Lateness {
-    /// An answer came after this time.
-    pub(crate) fn sample(&mut self, id: NodeId, took: Duration) {
-        self.others -= self.others / FADING;
+    /// An answer has come now, after this time.
+    pub(crate) fn sample(&mut self, id: NodeId, took: Duration, now: Duration) {
+        self.others.fade(now);
         let Some((worst, longest)) = &mut self.worst else {
-            self.worst = Some((id, took));
+            self.worst = Some((id, Longest { took, at: now }));
             return;
         };
-        *longest -= *longest / FADING;
+        longest.fade(now);
         if *worst == id {
-            *longest = took.max(*longest);
+            longest.raise(took, now);
         } else {
-            self.others = self.others.max(took.min(*longest));
-            if took > *longest {
-                (*worst, *longest) = (id, took);
+            self.others.raise(took.min(longest.took), now);
+            if took > longest.took {
+                (*worst, *longest) = (id, Longest { took, at: now });
             }
         }
     }
@@ -41,8 +66,8 @@ impl Lateness {
     /// How late an answer of this member may be.
     pub(crate) fn of(&self, id: NodeId) -> Duration {
         match self.worst {
-            Some((worst, longest)) if worst == id => longest,
-            _ => self.others,
+            Some((worst, longest)) if worst == id => longest.took,
+            _ => self.others.took,
         }
     }
 }
@@ -51,32 +76,42 @@ impl Lateness {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_slow_member_is_given_time_and_the_others_are_not() {
-        let ms = Duration::from_millis;
-        let [a, b, c] = [1, 2, 3].map(|byte| NodeId([byte; 16]));
-        let mut lateness = Lateness::default();
-        lateness.sample(a, ms(1));
-        lateness.sample(b, ms(2000));
-        lateness.sample(c, ms(2));
-        assert!(lateness.of(b) > ms(1900));
-        assert!(lateness.of(a) < ms(3) && lateness.of(c) < ms(3));
-        lateness.sample(a, ms(1000));
-        assert!(lateness.of(a) > ms(900) && lateness.of(c) > ms(900));
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
     #[test]
-    fn what_was_late_once_is_forgotten() {
-        let ms = Duration::from_millis;
-        let [a, b] = [1, 2].map(|byte| NodeId([byte; 16]));
+    fn one_slow_member_is_given_time_and_the_others_are_not() {
+        let [a, b, c] = [1, 2, 3].map(|byte| NodeId([byte; 16]));
         let mut lateness = Lateness::default();
-        for id in [a, b] {
-            lateness.sample(id, ms(3000));
+        lateness.sample(a, ms(1), SECOND);
+        lateness.sample(b, ms(2000), SECOND);
+        lateness.sample(c, ms(2), SECOND);
+        assert!(lateness.of(b) > ms(1900));
+        assert!(lateness.of(a) < ms(3) && lateness.of(c) < ms(3));
+        lateness.sample(a, ms(1000), SECOND);
+        assert!(lateness.of(a) > ms(900) && lateness.of(c) > ms(900));
+    }
+
+    /// Answers of two members for so many seconds, four a second, of which two in 16 take long.
+    fn answers(lateness: &mut Lateness, from: u64, seconds: u64, long: Duration) -> Duration {
+        let members = [1, 2].map(|byte| NodeId([byte; 16]));
+        for nth in 0..4 * seconds {
+            let took = if nth % 16 < 2 { long } else { ms(1) };
+            let now = ms(1000 * from + 250 * nth);
+            lateness.sample(members[nth as usize % 2], took, now);
         }
-        for _ in 0..1000 {
-            lateness.sample(a, ms(1));
-            lateness.sample(b, ms(1));
-        }
-        assert!(lateness.of(a).max(lateness.of(b)) < ms(10));
+        members.map(|id| lateness.of(id)).into_iter().max().unwrap()
+    }
+
+    #[test]
+    fn what_was_late_once_is_forgotten_and_what_often_is_is_not() {
+        let mut lateness = Lateness::default();
+        assert!(answers(&mut lateness, 0, 4, ms(3000)) > ms(2500));
+        assert!(answers(&mut lateness, 4, 4, ms(1)) > ms(2500), "too soon");
+        assert!(answers(&mut lateness, 8, 8, ms(1)) < ms(500));
+        assert!(answers(&mut lateness, 16, 60, ms(1400)) > ms(1200));
     }
 }

@@ -63,12 +63,11 @@ impl Gossip {
         let same_incarnation = before.is_some_and(|before| {
             (before.nonce, before.incarnation) == (entry.member.nonce, entry.member.incarnation)
         });
+        let mut refuted = None;
         if entry.member.state != State::Suspect || !same_incarnation {
-            let suspicion = entry.suspicion.take().filter(|_| entry.member.is_live());
-            if let Some(mine) = suspicion.and_then(|suspicion| suspicion.asked_at()) {
-                // It lived all the time: an answer that was lost is one that is late.
-                self.lateness.sample(id, now.saturating_sub(mine));
-            }
+            let suspicion = entry.suspicion.take();
+            let same = before.is_some_and(|before| before.nonce == entry.member.nonce);
+            refuted = suspicion.filter(|_| same && entry.member.is_live());
         }
         if entry.member.state == State::Suspect && entry.suspicion.is_none() {
             entry.suspicion = Some(super::suspicion::Suspicion::new(now));
@@ -77,6 +76,10 @@ impl Gossip {
             entry.back_at = Some(now);
         }
         let member = entry.member.clone();
+        if let Some(asked_at) = refuted.and_then(|suspicion| suspicion.asked_at()) {
+            // It lived all the time: an answer that was lost is one that is late.
+            self.note_lateness(id, asked_at);
+        }
         if member.state == State::Dead {
             self.plan_calls(id);
         }

@@ -143,8 +143,7 @@ impl Gossip {
             let probe = self.probes.waiting.remove(&seq);
             self.health.better();
             if let Some(probe) = &probe {
-                let took = self.now.saturating_sub(probe.sent);
-                self.lateness.sample(from, took);
+                self.note_lateness(from, probe.sent);
             }
             // After a second ping nobody knows which of the two was answered (Karn's rule).
             let once = probe.filter(|probe| probe.direct_until.is_some());
@@ -152,10 +151,7 @@ impl Gossip {
                 entry.rtt.sample(self.now.saturating_sub(probe.sent));
             }
         } else if let Some(sent) = self.probes.failed_at(from, seq) {
-            let took = self.now.saturating_sub(sent);
-            if took <= LATEST {
-                self.lateness.sample(from, took);
-            }
+            self.note_lateness(from, sent);
         } else {
             self.relay_answered(from, seq, Outcome::Ack);
         }
@@ -226,6 +222,16 @@ impl Gossip {
     /// times as suspicions are to last.
     pub(super) fn lateness_of(&self, id: NodeId) -> Duration {
         self.lateness.of(id) * self.config.lateness_factor
+    }
+
+    /// A member has answered, or shown otherwise that it lives, what it was asked at that time.
+    /// What kept all, or many, from being heard tells nothing of one.
+    pub(super) fn note_lateness(&mut self, id: NodeId, asked_at: Duration) {
+        let took = self.now.saturating_sub(asked_at);
+        let alone = asked_at < self.company_since || self.is_isolated();
+        if took <= LATEST && !alone && !self.looks_partitioned() {
+            self.lateness.sample(id, took, self.now);
+        }
     }
 
     fn await_late_answer(&mut self, seq: u32, probe: &Probe) {

@@ -119,6 +119,7 @@ impl Gossip {
         if silence <= self.config.isolation_silence || self.table.live().len() <= 2 {
             return;
         }
+        self.company_since = now;
         for id in self.table.suspects().clone() {
             let entry = self.table.get_mut(id);
             if let Some(suspicion) = entry.and_then(|entry| entry.suspicion.as_mut()) {
@@ -168,13 +169,13 @@ impl Gossip {
     }
 
     /// Nobody is heard although more than one could be.
-    fn is_isolated(&self) -> bool {
+    pub(super) fn is_isolated(&self) -> bool {
         let silence = self.now.saturating_sub(self.contact_at);
         self.table.live().len() > 2 && silence > self.config.isolation_silence
     }
 
     /// So many members became suspect at once that the network is the likelier culprit.
-    fn looks_partitioned(&self) -> bool {
+    pub(super) fn looks_partitioned(&self) -> bool {
         let silent = |id: &&NodeId| {
             let entry = self.table.get(**id);
             entry
