@@ -20,8 +20,8 @@ pub struct Config {
     pub direct_min: Duration,
     /// And at most this long, so that helpers still have time before the window ends.
     pub direct_max: Duration,
-    /// A probe without an answer by then has failed; twice as late at most where answers came late
-    /// before. All three are stretched by local health.
+    /// A probe without an answer by then has failed; where answers came late before, by the longest
+    /// time that one took lately, 4 s at most. All three are stretched by local health.
     pub probe_window: Duration,
     /// Local health goes from 0 (good) to this. Each step stretches the time-outs of probes once
     /// more by their own length: more patience where I am slow myself, at the price of finding
@@ -46,7 +46,8 @@ pub struct Config {
     pub suspicion_max_factor: u32,
     /// Confirmations shrink a suspicion to this many times the longest time that an answer took
     /// lately, and not further. Where packets are lost that keeps the living alive and finds the
-    /// dead later; elsewhere it changes nothing. 0 turns it off.
+    /// dead later. After a cut or a stop that has ended, too, for about ten seconds. 0 turns it off,
+    /// and the longer windows of probes with it.
     pub lateness_factor: u32,
     /// So many confirmations by others shrink a suspicion to its shortest; 3 at most. Fewer find
     /// deaths sooner and believe a few nodes on a bad path.

@@ -110,8 +110,8 @@ mod tests {
     fn what_was_late_once_is_forgotten_and_what_often_is_is_not() {
         let mut lateness = Lateness::default();
         assert!(answers(&mut lateness, 0, 4, ms(3000)) > ms(2500));
-        assert!(answers(&mut lateness, 4, 4, ms(1)) > ms(2500), "too soon");
-        assert!(answers(&mut lateness, 8, 8, ms(1)) < ms(500));
-        assert!(answers(&mut lateness, 16, 60, ms(1400)) > ms(1200));
+        assert!(answers(&mut lateness, 4, 2, ms(1)) > ms(2500), "too soon");
+        assert!(answers(&mut lateness, 6, 8, ms(1)) < ms(500));
+        assert!(answers(&mut lateness, 14, 60, ms(1400)) > ms(1200));
     }
 }

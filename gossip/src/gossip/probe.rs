@@ -49,8 +49,9 @@ pub(super) struct Probes {
     /// The last ones of it.
     pub(super) met: VecDeque<NodeId>,
     pub(super) waiting: BTreeMap<u32, Probe>,
-    /// Probes that have failed, whose answers may yet come and tell how late they are.
-    failed: VecDeque<(u32, NodeId, Duration)>,
+    /// Probes that have ended without an answer of the target to this node. It may yet come and
+    /// tell how late it is.
+    unanswered: VecDeque<(u32, NodeId, Duration)>,
 }
 
 impl Probes {
@@ -64,7 +65,7 @@ impl Probes {
             round: Vec::new(),
             met: VecDeque::new(),
             waiting: BTreeMap::new(),
-            failed: VecDeque::new(),
+            unanswered: VecDeque::new(),
         }
     }
 
@@ -82,11 +83,11 @@ impl Probes {
         }
     }
 
-    /// When a probe that has failed was sent. It is asked for once.
-    fn failed_at(&mut self, target: NodeId, seq: u32) -> Option<Duration> {
+    /// When a probe that ended unanswered was sent. It is asked for once.
+    fn unanswered_since(&mut self, target: NodeId, seq: u32) -> Option<Duration> {
         let is_it = |it: &(u32, NodeId, Duration)| (it.0, it.1) == (seq, target);
-        let index = self.failed.iter().position(is_it)?;
-        self.failed.remove(index).map(|(_, _, sent)| sent)
+        let index = self.unanswered.iter().position(is_it)?;
+        self.unanswered.remove(index).map(|(_, _, sent)| sent)
     }
 
     pub(super) fn next_seq(&mut self) -> u32 {
@@ -150,7 +151,7 @@ impl Gossip {
             if let (Some(probe), Some(entry)) = (once, self.table.get_mut(from)) {
                 entry.rtt.sample(self.now.saturating_sub(probe.sent));
             }
-        } else if let Some(sent) = self.probes.failed_at(from, seq) {
+        } else if let Some(sent) = self.probes.unanswered_since(from, seq) {
             self.note_lateness(from, sent);
         } else {
             self.relay_answered(from, seq, Outcome::Ack);
@@ -168,7 +169,9 @@ impl Gossip {
         probe.answers.insert(from);
         match outcome {
             Outcome::Ack => {
-                self.probes.waiting.remove(&seq);
+                if let Some(probe) = self.probes.waiting.remove(&seq) {
+                    self.await_late_answer(seq, &probe);
+                }
                 self.health.better();
             }
             Outcome::Nack { healthy } => {
@@ -212,7 +215,7 @@ impl Gossip {
     }
 
     /// How long a probe of a member may take.
-    fn window(&self, id: NodeId) -> Duration {
+    pub(super) fn window(&self, id: NodeId) -> Duration {
         let shortest = self.config.probe_window;
         let late = self.lateness_of(id) / self.config.lateness_factor.max(1);
         self.health.stretch(late.min(LATEST).max(shortest))
@@ -236,14 +239,13 @@ impl Gossip {
 
     fn await_late_answer(&mut self, seq: u32, probe: &Probe) {
         let old = |it: &(u32, NodeId, Duration)| self.now.saturating_sub(it.2) > LATEST;
-        while self.probes.failed.front().is_some_and(old)
-            || self.probes.failed.len() >= self.config.max_probes
+        while self.probes.unanswered.front().is_some_and(old)
+            || self.probes.unanswered.len() >= self.config.max_probes
         {
-            self.probes.failed.pop_front();
+            self.probes.unanswered.pop_front();
         }
-        self.probes
-            .failed
-            .push_back((seq, probe.target, probe.sent));
+        let unanswered = (seq, probe.target, probe.sent);
+        self.probes.unanswered.push_back(unanswered);
     }
 
     /// The live members that follow this node on the ring of ids take turns.

@@ -68,7 +68,7 @@ impl Gossip {
             target,
             address,
             nack_at: Some(self.now + direct),
-            until: self.now + direct.max(self.config.probe_window),
+            until: self.now + direct.max(self.window(target)),
         };
         self.relays.waiting.insert(seq, relay);
     }
