@@ -10,55 +10,43 @@ use crate::id::NodeId;
 
 /// A long time is forgotten at this rate: by one part in so many with each answer.
 const FADING: u32 = 128;
-/// And at this rate once nothing took nearly as long for the time below: a cut that has ended, or a
-/// stop, makes answers late once, a network that loses packets again and again.
+/// And at this rate once no answer was late any more for the time below: a cut or a stop that has
+/// ended makes answers late once, a network that loses packets again and again.
 const FADING_AFTER_ONE: u32 = 8;
 const AGAIN: Duration = Duration::from_secs(6);
+/// Late is an answer that took at least this part of the longest time.
+const LATE: u32 = 16;
 
 /// The longest time that an answer took lately, and the longest of anybody else's than that member:
 /// one that is slow must not make this node patient with all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lateness {
-    worst: Option<(NodeId, Longest)>,
-    others: Longest,
-}
-
-/// A time that fades, and when an answer last took at least half of it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Longest {
-    took: Duration,
-    at: Duration,
-}
-
-impl Longest {
-    fn fade(&mut self, now: Duration) {
-        let again = now <= self.at + AGAIN;
-        self.took -= self.took / if again { FADING } else { FADING_AFTER_ONE };
-    }
-
-    fn raise(&mut self, took: Duration, now: Duration) {
-        if took * 2 >= self.took {
-            self.at = now;
-        }
-        self.took = self.took.max(took);
-    }
+    worst: Option<(NodeId, Duration)>,
+    others: Duration,
+    /// When an answer was late last.
+    late_at: Duration,
 }
 
 impl Lateness {
     /// An answer has come now, after this time.
     pub(crate) fn sample(&mut self, id: NodeId, took: Duration, now: Duration) {
-        self.others.fade(now);
+        let again = now <= self.late_at + AGAIN;
+        let fading = if again { FADING } else { FADING_AFTER_ONE };
+        self.others -= self.others / fading;
         let Some((worst, longest)) = &mut self.worst else {
-            self.worst = Some((id, Longest { took, at: now }));
+            self.worst = Some((id, took));
             return;
         };
-        longest.fade(now);
+        *longest -= *longest / fading;
+        if took * LATE >= *longest {
+            self.late_at = now;
+        }
         if *worst == id {
-            longest.raise(took, now);
+            *longest = took.max(*longest);
         } else {
-            self.others.raise(took.min(longest.took), now);
-            if took > longest.took {
-                (*worst, *longest) = (id, Longest { took, at: now });
+            self.others = self.others.max(took.min(*longest));
+            if took > *longest {
+                (*worst, *longest) = (id, took);
             }
         }
     }
@@ -66,8 +54,8 @@ impl Lateness {
     /// How late an answer of this member may be.
     pub(crate) fn of(&self, id: NodeId) -> Duration {
         match self.worst {
-            Some((worst, longest)) if worst == id => longest.took,
-            _ => self.others.took,
+            Some((worst, longest)) if worst == id => longest,
+            _ => self.others,
         }
     }
 }
@@ -95,7 +83,7 @@ mod tests {
         assert!(lateness.of(a) > ms(900) && lateness.of(c) > ms(900));
     }
 
-    /// Answers of two members for so many seconds, four a second, of which two in 16 take long.
+    /// Answers of two members for so many seconds, four a second. Two in 16 take long.
     fn answers(lateness: &mut Lateness, from: u64, seconds: u64, long: Duration) -> Duration {
         let members = [1, 2].map(|byte| NodeId([byte; 16]));
         for nth in 0..4 * seconds {
