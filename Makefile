@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build fmt lint test live chaos sim fuzz
+.PHONY: help setup build fmt lint test live chaos sim detect fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ chaos: setup ## Every fault against real nodes in network namespaces, under load
 SEEDS ?= 1000
 sim: ## Simulate whole meshes with faults, SEEDS=1000 of them, from a first seed nobody has run
 	$(CARGO) run --locked --release -p chaos-tests -- sim --seeds $(SEEDS)
+
+detect: ## Measure how soon the dead are found, beside models of others: docs/reliability.md (long)
+	$(CARGO) run --locked --release -p chaos-tests -- detect --out docs
 
 RUNS ?= 1000000
 fuzz: ## Fuzz all that a node reads from others, RUNS=1000000 inputs a target (needs cargo-fuzz)

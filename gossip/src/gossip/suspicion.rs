@@ -10,6 +10,8 @@ use crate::member::{MAX_ACCUSERS, Member, State};
 
 /// Silent suspects from which on a network partition is more likely than so many deaths.
 const PARTITION_SUSPECTS: usize = 3;
+/// So many times more patience with late answers where fewer than two members could confirm.
+const FEW_CONFIRM: u32 = 4;
 /// ln(c + 1) / ln(k + 1) in thousandths, for k confirmations that are expected and c that came.
 const SHRINK: [[u64; MAX_ACCUSERS]; MAX_ACCUSERS] = [
     [1000; 4],
@@ -207,6 +209,8 @@ impl Patience {
         let came = accusers.saturating_sub(1).min(MAX_ACCUSERS - 1);
         let shrink = (self.longest - self.shortest) * SHRINK[self.expected][came] / 1000;
         let longest = Duration::from_micros(self.longest);
+        // Where one other or nobody can confirm, only time tells a death from a bad network.
+        let lateness = lateness * if self.expected < 2 { FEW_CONFIRM } else { 1 };
         Duration::from_micros(self.longest - shrink).max(lateness.min(longest))
     }
 }

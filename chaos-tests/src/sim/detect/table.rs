@@ -21,6 +21,11 @@ pub const TARGETS: [(usize, f64, f64); 4] = [
 pub fn tables(figures: &Figures) -> String {
     let mut text = String::new();
     targets(figures, &mut text);
+    show(
+        &mut text,
+        "detection.svg",
+        "Time to detection by number of members",
+    );
     for (crash, what) in [
         (Crash::HostLost, "A host is lost without a word"),
         (Crash::Killed, "A process is killed"),
@@ -36,6 +41,9 @@ pub fn tables(figures: &Figures) -> String {
             };
             format!("{} / {}{missed}", p(found, 50), p(found, 99))
         });
+        if crash == Crash::HostLost {
+            show(&mut text, "loss.svg", "Time to detection by lost packets");
+        }
     }
     let _ = writeln!(
         text,
@@ -47,10 +55,17 @@ pub fn tables(figures: &Figures) -> String {
         format!("{} in {hours:.1} h", found.false_deaths)
     });
     starved(figures, &mut text);
+    let name = "Healthy members declared dead by number of starved ones";
+    show(&mut text, "starved.svg", name);
     meshes(figures, &mut text);
     heals(figures, &mut text);
     half_dead(figures, &mut text);
     text
+}
+
+/// Shows a picture.
+fn show(text: &mut String, file: &str, name: &str) {
+    let _ = writeln!(text, "\n![{name}](reliability/{file})");
 }
 
 fn p(found: &Detection, percent: usize) -> String {
@@ -165,6 +180,11 @@ fn starved(figures: &Figures, text: &mut String) {
         });
         row(text, [count.to_string()].into_iter().chain(cells));
     }
+    let _ = writeln!(
+        text,
+        "\nWho stands still for longer than zmesh takes to find the dead, about two seconds, is \
+         rightly declared dead by it, and taken back when it goes on."
+    );
 }
 
 fn meshes(figures: &Figures, text: &mut String) {
