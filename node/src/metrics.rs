@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) gossip_packets: IntCounterVec,
     pub(crate) gossip_bytes: IntCounterVec,
     pub(crate) gossip_rejected: IntCounterVec,
+    pub(crate) gossip_probes: IntCounterVec,
     pub(crate) subscription_ready: Histogram,
     gossip_closed: IntCounterVec,
     links_refused: IntCounterVec,
@@ -97,6 +98,12 @@ impl Metrics {
                 r,
                 "zmesh_gossip_packets_rejected_total",
                 "Gossip packets that could not be read or came from elsewhere, by reason.",
+            )?,
+            gossip_probes: counters(
+                r,
+                "zmesh_gossip_probes_total",
+                "Probes of members: started, with helpers, failed, answered by another process.",
+                &["stage"],
             )?,
             gossip_closed: by_reason(
                 r,

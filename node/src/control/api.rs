@@ -123,6 +123,11 @@ fn copy_into_metrics(shared: &Shared, stats: &Stats, peers: &[PeerStats]) {
     let rejected = |reason| metrics.gossip_rejected.with_label_values(&[reason]);
     raise(&rejected("malformed"), gossip.malformed);
     raise(&rejected("foreign"), gossip.foreign);
+    let probes = |stage| metrics.gossip_probes.with_label_values(&[stage]);
+    raise(&probes("started"), gossip.probes);
+    raise(&probes("indirect"), gossip.probes_indirect);
+    raise(&probes("failed"), gossip.probes_failed);
+    raise(&probes("wrong_target"), gossip.wrong_targets);
 }
 
 fn state_name(state: zmesh_gossip::State) -> &'static str {
