@@ -45,9 +45,10 @@ pub struct Config {
     /// Longest suspicion is this many times the shortest; confirmations shrink it (Lifeguard).
     pub suspicion_max_factor: u32,
     /// Confirmations shrink a suspicion to this many times the longest time that an answer took
-    /// lately, and not further. Where packets are lost that keeps the living alive and finds the
-    /// dead later. After a cut or a stop that has ended, too, for about ten seconds. 0 turns it off,
-    /// and the longer windows of probes with it.
+    /// lately, and not further; to four times as much where fewer than two members could confirm.
+    /// Where packets are lost that keeps the living alive and finds the dead later. It does so for
+    /// about ten seconds after a cut or a stop, too. 0 turns it off, and the longer windows of
+    /// probes with it.
     pub lateness_factor: u32,
     /// So many confirmations by others shrink a suspicion to its shortest; 3 at most. Fewer find
     /// deaths sooner and believe a few nodes on a bad path.

@@ -99,12 +99,7 @@ impl Metrics {
                 "zmesh_gossip_packets_rejected_total",
                 "Gossip packets that could not be read or came from elsewhere, by reason.",
             )?,
-            gossip_probes: counters(
-                r,
-                "zmesh_gossip_probes_total",
-                "Probes of members: started, with helpers, failed, answered by another process.",
-                &["stage"],
-            )?,
+            gossip_probes: probes(r)?,
             gossip_closed: by_reason(
                 r,
                 "zmesh_gossip_connections_closed_total",
@@ -355,6 +350,15 @@ fn register_process(registry: &Registry, version: &str) -> Result<(), prometheus
     )?;
     build.with_label_values(&[version]).set(1);
     Ok(())
+}
+
+fn probes(r: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    counters(
+        r,
+        "zmesh_gossip_probes_total",
+        "Probes of members: started, asked of helpers too, failed, answered by somebody else.",
+        &["stage"],
+    )
 }
 
 fn counters(
