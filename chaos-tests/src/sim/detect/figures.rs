@@ -104,7 +104,7 @@ impl Plan {
     /// What docs/reliability.md shows.
     pub fn full() -> Self {
         Self {
-            sizes: vec![(3, 150), (32, 60), (256, 16), (1000, 8)],
+            sizes: vec![(3, 150), (32, 60), (256, 8), (1000, 4)],
             losses: vec![0, 10, 25],
             cuts: vec![
                 (5, 10, 40),

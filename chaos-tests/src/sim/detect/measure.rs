@@ -8,7 +8,9 @@ use super::mesh::{Death, Mesh};
 use crate::sim::Time;
 use crate::sim::network::HostId;
 
-/// No wait for anything is longer.
+/// A survivor that has not declared a death by then never does.
+const FOUND_BY: Time = Duration::from_secs(120);
+/// No other wait is longer.
 const PATIENCE: Time = Duration::from_secs(300);
 
 /// What befalls a node.
@@ -25,7 +27,7 @@ pub enum Crash {
 pub struct Detection {
     /// From a crash until a survivor declared the death, for each survivor of each crash, sorted.
     pub times: Vec<Time>,
-    /// Survivors that never did.
+    /// Survivors that did not within two minutes.
     pub missed: usize,
     /// Living members that were declared dead meanwhile, counted at each that did.
     pub false_deaths: usize,
@@ -89,7 +91,7 @@ pub fn detection(mesh: &mut Mesh, crash: Crash, crashes: usize) -> Detection {
             Crash::Killed => mesh.kill(victim),
         }
         let (crashed, survivors) = (mesh.now, running.len() - 1);
-        mesh.run_until(PATIENCE, |mesh| mesh.declared() >= survivors);
+        mesh.run_until(FOUND_BY, |mesh| mesh.declared() >= survivors);
         let deaths = mesh.deaths();
         found.false_deaths += lives(&deaths);
         let of_victim = deaths.iter().filter(|it| it.of == victim && !it.lives);

@@ -32,7 +32,8 @@ pub fn tables(figures: &Figures) -> String {
     ] {
         let _ = writeln!(
             text,
-            "\n{what}: seconds until a survivor declares it dead, p50 / p99 over all survivors.\n"
+            "\n{what}: seconds until a survivor declares it dead, p50 / p99 over all survivors \
+             (never: not within two minutes).\n"
         );
         by_way(figures, crash, &mut text, |found| {
             let missed = match found.missed {
