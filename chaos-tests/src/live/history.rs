@@ -1,6 +1,9 @@
 //! What clients sent and received, and whether the one follows from the other.
 
+pub mod holes;
+
 use anyhow::{Context, Result, ensure};
+use holes::Span;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -111,14 +114,16 @@ impl Sent {
     }
 
     /// Compares what a subscriber received with what was sent, for each publisher. `wanted` says
-    /// which topics it asked for, `excused` whether it may miss what a publisher sent between two
-    /// times; a pause in which it may does not count.
+    /// which topics it asked for, `faults` when something cut it off from a publisher: a hole in
+    /// a stream may come of that, and a pause that meets such a time does not count.
     pub fn check(
         &self,
         received: &[Record],
         wanted: impl Fn(u16) -> bool,
-        excused: impl Fn(u16, u64, u64) -> bool,
+        faults: impl Fn(u16) -> Vec<Span>,
     ) -> BTreeMap<u16, Findings> {
+        let publishers = self.streams.keys().map(|(publisher, _)| *publisher);
+        let faults: BTreeMap<u16, Vec<Span>> = publishers.map(|it| (it, faults(it))).collect();
         let mut findings: BTreeMap<u16, Findings> = BTreeMap::new();
         let mut progress: HashMap<Stream, Progress> = HashMap::new();
         for record in received {
@@ -132,39 +137,57 @@ impl Sent {
                     let seen = progress.entry(record.stream());
                     let seen = seen.or_insert_with(|| Progress::new(times.len()));
                     let pause = seen.take(record, found);
-                    let to = pause.from + pause.length.as_nanos() as u64;
-                    if pause > found.pause && !excused(record.publisher, pause.from, to) {
+                    let mut faults = faults[&record.publisher].iter();
+                    if pause > found.pause && !faults.any(|it| it.meets(pause.from, pause.to())) {
                         found.pause = pause;
                     }
                 }
                 None => found.unknown += 1,
             }
         }
-        for (&(publisher, topic), times) in &self.streams {
-            if !wanted(topic) {
-                continue;
-            }
-            let found = findings.entry(publisher).or_default();
-            let seen = progress.get(&(publisher, topic));
-            for (number, &at) in (0..).zip(times) {
-                if seen.is_some_and(|it| it.seen[number as usize]) {
-                    continue;
-                }
-                if excused(publisher, at, at) {
-                    found.excused += 1;
-                } else {
-                    found.lost += 1;
-                    let lost = Record {
-                        publisher,
-                        topic,
-                        number,
-                        at,
-                    };
-                    found.first_lost = earliest(found.first_lost, Some(lost));
-                }
+        for (stream, times) in &self.streams {
+            let (publisher, topic) = *stream;
+            if wanted(topic) {
+                let found = findings.entry(publisher).or_default();
+                find_missing(
+                    *stream,
+                    times,
+                    progress.get(stream),
+                    &faults[&publisher],
+                    found,
+                );
             }
         }
         findings
+    }
+}
+
+/// Sorts what did not come of a stream into what is excused and what is lost.
+fn find_missing(
+    (publisher, topic): Stream,
+    times: &[u64],
+    progress: Option<&Progress>,
+    faults: &[Span],
+    found: &mut Findings,
+) {
+    let came = |number: usize| progress.and_then(|it| it.came[number]);
+    let missing = (0..times.len()).filter(|it| came(*it).is_none()).count();
+    let lost = holes::lost(times, came, faults);
+    found.lost += lost.len() as u64;
+    found.excused += (missing - lost.len()) as u64;
+    let first = lost.first().map(|&number| Record {
+        publisher,
+        topic,
+        number: number as u32,
+        at: times[number],
+    });
+    found.first_lost = earliest(found.first_lost, first);
+}
+
+impl Pause {
+    /// When it ended.
+    pub fn to(&self) -> u64 {
+        self.from + self.length.as_nanos() as u64
     }
 }
 
@@ -174,7 +197,8 @@ fn earliest(one: Option<Record>, other: Option<Record>) -> Option<Record> {
 
 /// How far a subscriber has come with a stream.
 struct Progress {
-    seen: Vec<bool>,
+    /// When each message came first.
+    came: Vec<Option<u64>>,
     /// One more than the highest number seen.
     next: u32,
     last_at: Option<u64>,
@@ -183,7 +207,7 @@ struct Progress {
 impl Progress {
     fn new(messages: usize) -> Self {
         Self {
-            seen: vec![false; messages],
+            came: vec![None; messages],
             next: 0,
             last_at: None,
         }
@@ -192,11 +216,14 @@ impl Progress {
     /// Counts a message; gives the time since the one before.
     fn take(&mut self, record: &Record, found: &mut Findings) -> Pause {
         found.received += 1;
-        let before = std::mem::replace(&mut self.seen[record.number as usize], true);
-        if before {
+        let came = &mut self.came[record.number as usize];
+        if came.is_some() {
             found.doubled += 1;
-        } else if record.number < self.next {
-            found.out_of_order += 1;
+        } else {
+            *came = Some(record.at);
+            if record.number < self.next {
+                found.out_of_order += 1;
+            }
         }
         self.next = self.next.max(record.number + 1);
         let from = self.last_at.replace(record.at).unwrap_or(record.at);
@@ -265,7 +292,7 @@ mod tests {
     }
 
     /// Ten messages of publisher 1 on topic 0, and what a subscriber makes of them.
-    fn findings(received: &[u32], excused: impl Fn(u64, u64) -> bool) -> Findings {
+    fn findings(received: &[u32], faults: &[Span]) -> Findings {
         let mut sent = Sent::default();
         sent.add(
             &(0..10)
@@ -276,7 +303,7 @@ mod tests {
             .iter()
             .map(|number| record(1, 0, *number))
             .collect();
-        sent.check(&received, |_| true, |_, from, to| excused(from, to))[&1]
+        sent.check(&received, |_| true, |_| faults.to_vec())[&1]
     }
 
     fn all_but(missing: &[u32]) -> Vec<u32> {
@@ -285,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_came_as_it_was_sent_is_in_order() {
-        let found = findings(&all_but(&[]), |_, _| false);
+        let found = findings(&all_but(&[]), &[]);
         assert!(!found.is_bad(), "{found:?}");
         assert_eq!(
             (found.received, found.pause.length),
@@ -295,9 +322,12 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_lost_unless_it_is_excused() {
-        let found = findings(&all_but(&[3, 4, 9]), |from, to| {
-            (from..=to).contains(&(4 * MS))
-        });
+        let fault = Span {
+            from: 4 * MS,
+            began: 4 * MS,
+            to: 4 * MS,
+        };
+        let found = findings(&all_but(&[3, 4, 9]), &[fault]);
         assert_eq!((found.lost, found.excused, found.is_bad()), (2, 1, true));
         assert_eq!(found.first_lost, Some(record(1, 0, 3)));
         assert_eq!(
@@ -305,34 +335,46 @@ mod tests {
             Duration::from_millis(1),
             "the other is excused"
         );
-        let found = findings(&all_but(&[3, 4, 9]), |_, _| false);
+        let found = findings(&all_but(&[3, 4, 9]), &[]);
         assert_eq!(found.pause.length, Duration::from_millis(3));
-        assert_eq!(findings(&[], |_, _| false).lost, 10);
+        assert_eq!(findings(&[], &[]).lost, 10);
+    }
+
+    #[test]
+    fn what_was_overtaken_before_a_fault_is_lost() {
+        let fault = Span {
+            from: 2 * MS,
+            began: 2 * MS,
+            to: 8 * MS,
+        };
+        let found = findings(&all_but(&[3, 5, 6]), &[fault]);
+        assert_eq!((found.lost, found.excused), (1, 2));
+        assert_eq!(found.first_lost, Some(record(1, 0, 3)));
     }
 
     #[test]
     fn what_comes_twice_is_doubled_and_not_out_of_order() {
-        let found = findings(&[0, 1, 2, 1, 3, 4, 5, 6, 7, 8, 9], |_, _| false);
+        let found = findings(&[0, 1, 2, 1, 3, 4, 5, 6, 7, 8, 9], &[]);
         assert_eq!((found.doubled, found.out_of_order, found.lost), (1, 0, 0));
         assert!(found.is_bad());
     }
 
     #[test]
     fn what_comes_late_is_out_of_order_and_not_lost() {
-        let found = findings(&[0, 1, 3, 2, 4, 5, 6, 7, 8, 9], |_, _| false);
+        let found = findings(&[0, 1, 3, 2, 4, 5, 6, 7, 8, 9], &[]);
         assert_eq!((found.doubled, found.out_of_order, found.lost), (0, 1, 0));
         assert!(found.is_bad());
     }
 
     #[test]
     fn what_nobody_sent_or_asked_for_is_unknown() {
-        assert_eq!(findings(&[0, 10], |_, _| false).unknown, 1);
+        assert_eq!(findings(&[0, 10], &[]).unknown, 1);
         let mut sent = Sent::default();
         sent.add(&[record(1, 0, 0), record(1, 1, 0)]);
         let found = sent.check(
             &[record(1, 0, 0), record(1, 1, 0)],
             |topic| topic == 0,
-            |_, _, _| false,
+            |_| Vec::new(),
         );
         assert_eq!(
             (found[&1].unknown, found[&1].received, found[&1].lost),

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod outcome;
 
+use super::history::holes::Span;
 use super::load::{CLIENT_PORT, Loader, Publish, Subscribe};
 use super::mesh::{self, new_cluster};
 use super::namespace::monotonic;
@@ -25,8 +26,8 @@ use zmesh_node::report;
 /// Ports of every node: clients, gossip, links.
 const PORTS: [u16; 3] = [CLIENT_PORT, CLIENT_PORT + 1, CLIENT_PORT + 2];
 
-/// What was on its way when a node died or was cut off may be lost: on a busy machine that is what
-/// was sent within this time before, in nanoseconds.
+/// What was on its way when a node died or was cut off may be lost, as the end of what a connection
+/// brought: on a busy machine that was sent within this time before, in nanoseconds.
 const ON_ITS_WAY: u64 = 3_000_000_000;
 
 /// What stands on the hosts.
@@ -59,11 +60,12 @@ pub enum Apart {
     All,
 }
 
-/// What is sent in a time may be lost between some hosts.
+/// Each stream between some hosts may have a hole, of what is sent in a time.
 #[derive(Clone, Debug)]
 struct Excuse {
     who: Apart,
-    from: u64,
+    /// When the fault began.
+    began: u64,
     /// None while it lasts.
     to: Option<u64>,
 }
@@ -308,7 +310,7 @@ impl Site {
         let number = self.excuses.len();
         self.excuses.push(Excuse {
             who,
-            from: monotonic() - ON_ITS_WAY,
+            began: monotonic(),
             to: None,
         });
         fault(self);
@@ -367,8 +369,12 @@ impl Excuse {
         }
     }
 
-    /// Whether it holds at some time between these.
-    fn covers(&self, from: u64, to: u64) -> bool {
-        to >= self.from && self.to.is_none_or(|end| from < end)
+    /// When what is sent may be lost.
+    fn span(&self) -> Span {
+        Span {
+            from: self.began.saturating_sub(ON_ITS_WAY),
+            began: self.began,
+            to: self.to.unwrap_or(u64::MAX),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The end of a load: everything is handed over, and histories are compared.
 
-use super::Site;
+use super::{Excuse, Site};
 use crate::live::history::{Findings, Record, Sent, disagreements};
 use crate::live::load::{Loader, topic};
 use crate::live::wait;
@@ -134,12 +134,12 @@ impl Site {
     ) -> Findings {
         let plan = &self.plan.subscribers[number];
         let host_of = |publisher: u16| self.plan.publishers[usize::from(publisher) - 1].host;
-        let excused = |publisher, from, to| {
+        let faults = |publisher| {
             let excuses = self.excuses.iter();
-            let mut concerned = excuses.filter(|it| it.concerns(host_of(publisher), plan.host));
-            concerned.any(|it| it.covers(from, to))
+            let concerned = excuses.filter(|it| it.concerns(host_of(publisher), plan.host));
+            concerned.map(Excuse::span).collect()
         };
-        let found = sent.check(received, |number| plan.wants(number), excused);
+        let found = sent.check(received, |number| plan.wants(number), faults);
         let mut total = Findings::default();
         for (publisher, found) in found {
             if found.is_bad() {
