@@ -5,6 +5,7 @@
 //! the end is a broken promise.
 
 pub mod accounts;
+mod calms;
 pub mod outcome;
 
 use super::history::holes::Span;
@@ -16,6 +17,7 @@ use super::options::Options;
 use super::process::Node;
 use super::wait;
 use accounts::Accounts;
+use calms::Calms;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
@@ -83,8 +85,7 @@ pub struct Site {
     excuses: Vec<Excuse>,
     down: BTreeSet<usize>,
     accounts: Accounts,
-    /// Whether topics may have gone to other owners under load.
-    moved: bool,
+    calms: Calms,
     complaints: Vec<String>,
     measured: BTreeMap<String, Vec<u64>>,
     /// When the load began.
@@ -106,7 +107,7 @@ impl Site {
             excuses: Vec::new(),
             down: BTreeSet::new(),
             accounts: Accounts::default(),
-            moved: false,
+            calms: Calms::default(),
             complaints: Vec::new(),
             measured: BTreeMap::new(),
             began: monotonic(),
@@ -183,8 +184,9 @@ impl Site {
     }
 
     /// Waits until the nodes that run hold one view of exactly themselves, and are all linked.
-    pub fn settle(&self) {
+    pub fn settle(&mut self) {
         self.settle_among(&self.up());
+        self.begin_calm();
     }
 
     /// Waits until they hold one view of exactly themselves; their links may still be made.
@@ -200,7 +202,7 @@ impl Site {
     }
 
     /// Waits until they are settled and every subscription is in force everywhere.
-    pub fn wait_in_force(&self) {
+    pub fn wait_in_force(&mut self) {
         self.settle();
         wait::until_true("every subscription to be in force", || {
             self.up().into_iter().all(|host| {
@@ -240,7 +242,7 @@ impl Site {
 
     /// The fault parts an owner from others while it holds messages for them.
     pub fn parts_owners(&mut self) {
-        self.moved = true;
+        self.end_calm();
         self.accounts.doubt();
     }
 
@@ -252,8 +254,8 @@ impl Site {
     /// `kill -9`.
     pub fn kill(&mut self, host: usize) {
         self.say(format!("kill -9 n{}", host + 1));
+        self.end_calm();
         self.nodes[host].kill();
-        self.moved = true;
         self.down.insert(host);
     }
 
@@ -266,6 +268,7 @@ impl Site {
 
     /// Starts it and does not wait.
     pub fn spawn_again(&mut self, host: usize) {
+        self.end_calm();
         self.nodes[host].spawn_again();
         self.down.remove(&host);
         self.accounts.forget(host);
@@ -273,7 +276,7 @@ impl Site {
 
     /// One more host with a node, which is ready when this returns. Gives its number.
     pub fn join(&mut self) -> usize {
-        self.moved = true;
+        self.end_calm();
         let host = self.network.add_host();
         let options = self.options(host);
         self.say(format!("n{} joins", host + 1));
@@ -287,7 +290,7 @@ impl Site {
     /// If it does not end as a node that lost nothing.
     pub fn leave(&mut self, host: usize) {
         self.say(format!("SIGTERM to n{}", host + 1));
-        self.moved = true;
+        self.end_calm();
         self.nodes[host].signal("TERM");
         let code = self.nodes[host].wait_end();
         self.down.insert(host);

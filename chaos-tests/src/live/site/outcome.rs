@@ -1,7 +1,8 @@
 //! The end of a load: everything is handed over, and histories are compared.
 
 use super::{Excuse, Site};
-use crate::live::history::{Findings, Record, Sent, disagreements};
+use crate::live::history::order::disagreements;
+use crate::live::history::{Findings, Record, Sent};
 use crate::live::load::{Loader, topic};
 use crate::live::wait;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ pub struct Outcome {
     pub sent: u64,
     /// What all subscribers got; pauses that a fault excuses do not count.
     pub total: Findings,
-    /// Neighbours on a topic that two subscribers saw in different orders.
+    /// Neighbours on a topic that two subscribers saw in different orders while its owner stood.
     pub disagreements: u64,
     /// Messages that nodes dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
@@ -35,8 +36,10 @@ impl Site {
         self.publishers
             .iter_mut()
             .for_each(|it| it.wait_said("sent", 1));
+        let missing = self.wait_last();
+        self.end_calm();
         let mut complaints = std::mem::take(&mut self.complaints);
-        complaints.extend(self.wait_last());
+        complaints.extend(missing);
         if !complaints.is_empty() {
             self.save_pages();
         }
@@ -55,8 +58,8 @@ impl Site {
         for (number, records) in received.iter().enumerate() {
             total.add(&self.check(&sent, number, records, &mut complaints));
         }
-        let disagreements = disagree(&received);
-        if !self.moved && disagreements > 0 {
+        let disagreements = disagreements(&received, &sent, self.calms.over());
+        if disagreements > 0 {
             complaints.push(format!(
                 "subscribers saw topics in different orders: {disagreements} times"
             ));
@@ -174,9 +177,4 @@ impl Site {
             "lost {lost}, doubled {doubled}, out of order {out_of_order}, unknown {unknown}{first}"
         )
     }
-}
-
-fn disagree(received: &[Vec<Record>]) -> u64 {
-    let pairs = received.iter().zip(received.iter().skip(1));
-    pairs.map(|(one, other)| disagreements(one, other)).sum()
 }
