@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod detection;
+pub mod limits;
 pub mod plans;
 pub mod runner;
 pub mod saturation;
@@ -24,6 +25,10 @@ pub struct LiveArgs {
     /// Messages a second of all publishers together
     #[arg(long, default_value_t = 20_000)]
     pub rate: u32,
+    /// Whatever takes too long is no failure: for a machine that is busy with other things. A
+    /// program that is not built for release takes what time it takes in any case
+    #[arg(long)]
+    pub untimed: bool,
     /// Say what happened in each run
     #[arg(long, short)]
     pub verbose: bool,
@@ -33,4 +38,11 @@ pub struct LiveArgs {
     /// One run in this process, with all it writes down in this folder
     #[arg(long, hide = true, value_name = "FOLDER")]
     pub run_into: Option<PathBuf>,
+}
+
+impl LiveArgs {
+    /// Whether limits of time hold.
+    fn timed(&self) -> bool {
+        !self.untimed && !cfg!(debug_assertions)
+    }
 }

@@ -121,8 +121,8 @@ impl Sent {
     }
 
     /// Compares what a subscriber received with what was sent, for each publisher. `wanted` says
-    /// which topics it asked for, `faults` when something cut it off from a publisher: a hole in
-    /// a stream may come of that, and a pause that meets such a time does not count.
+    /// which topics it asked for, `faults` when something stood between it and a publisher: a
+    /// hole in a stream may come of that, and a pause that meets such a time does not count.
     pub fn check(
         &self,
         received: &[Record],
@@ -312,6 +312,7 @@ mod tests {
             from: 4 * MS,
             began: 4 * MS,
             to: 4 * MS,
+            may_lose: true,
         };
         let found = findings(&all_but(&[3, 4, 9]), &[fault]);
         assert_eq!((found.lost, found.excused, found.is_bad()), (2, 1, true));
@@ -332,6 +333,7 @@ mod tests {
             from: 2 * MS,
             began: 2 * MS,
             to: 8 * MS,
+            may_lose: true,
         };
         let found = findings(&all_but(&[3, 5, 6]), &[fault]);
         assert_eq!((found.lost, found.excused), (1, 2));

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zmesh_node::report;
 
 /// Ports of every node: clients, gossip, links.
@@ -31,6 +31,9 @@ const PORTS: [u16; 3] = [CLIENT_PORT, CLIENT_PORT + 1, CLIENT_PORT + 2];
 /// What was on its way when a node died or was cut off may be lost, as the end of what a connection
 /// brought: on a busy machine that was sent within this time before, in nanoseconds.
 const ON_ITS_WAY: u64 = 3_000_000_000;
+
+/// What [`Site::settle_since`] measures.
+pub const ONE_VIEW: &str = "one view again";
 
 /// What stands on the hosts.
 #[derive(Clone, Debug)]
@@ -62,7 +65,7 @@ pub enum Apart {
     All,
 }
 
-/// Each stream between some hosts may have a hole, of what is sent in a time.
+/// Each stream between some hosts may pause, and have a hole of what is sent in a time.
 #[derive(Clone, Debug)]
 struct Excuse {
     who: Apart,
@@ -70,6 +73,7 @@ struct Excuse {
     began: u64,
     /// None while it lasts.
     to: Option<u64>,
+    may_lose: bool,
 }
 
 /// See the module.
@@ -189,10 +193,12 @@ impl Site {
         self.begin_calm();
     }
 
-    /// Waits until they hold one view of exactly themselves; their links may still be made.
-    pub fn agree(&self) {
+    /// The same, and how long it takes from some moment until they hold one view is a figure.
+    pub fn settle_since(&mut self, begin: Instant) {
         let nodes: Vec<&Node> = self.up().iter().map(|host| &self.nodes[*host]).collect();
         mesh::agree(&nodes);
+        self.measure(ONE_VIEW, begin.elapsed());
+        self.settle();
     }
 
     /// Settles these nodes alone.
@@ -298,28 +304,42 @@ impl Site {
         assert_eq!(code, Some(0), "the exit code of n{}", host + 1);
     }
 
-    /// Stops a node for a while, as SIGSTOP and SIGCONT do.
+    /// Stops a node for a while, as SIGSTOP and SIGCONT do: its clients wait as long.
     pub fn stop(&mut self, host: usize, time: Duration) {
         self.say(format!("SIGSTOP n{}", host + 1));
         self.parts_owners();
-        self.nodes[host].signal("STOP");
-        self.hold(time);
-        self.nodes[host].signal("CONT");
+        self.waiting(host, |site| {
+            site.nodes[host].signal("STOP");
+            site.hold(time);
+            site.nodes[host].signal("CONT");
+        });
         self.say(format!("SIGCONT n{}", host + 1));
+    }
+
+    /// Does something for which the clients of a host wait as long as it lasts, and lose nothing.
+    pub fn waiting(&mut self, host: usize, fault: impl FnOnce(&mut Self)) {
+        let number = self.begin_excuse(Apart::Host(host), false);
+        fault(self);
+        self.excuses[number].to = Some(monotonic());
     }
 
     /// Does something that cuts clients off from each other, and waits until all is in force again.
     pub fn excused(&mut self, who: Apart, fault: impl FnOnce(&mut Self)) {
-        let number = self.excuses.len();
-        self.excuses.push(Excuse {
-            who,
-            began: monotonic(),
-            to: None,
-        });
+        let number = self.begin_excuse(who, true);
         fault(self);
         self.wait_in_force();
         self.excuses[number].to = Some(monotonic());
         self.say("in force again");
+    }
+
+    fn begin_excuse(&mut self, who: Apart, may_lose: bool) -> usize {
+        self.excuses.push(Excuse {
+            who,
+            began: monotonic(),
+            to: None,
+            may_lose,
+        });
+        self.excuses.len() - 1
     }
 
     /// The same for clients whose node ends: also waits until they are connected again.
@@ -378,6 +398,7 @@ impl Excuse {
             from: self.began.saturating_sub(ON_ITS_WAY),
             began: self.began,
             to: self.to.unwrap_or(u64::MAX),
+            may_lose: self.may_lose,
         }
     }
 }

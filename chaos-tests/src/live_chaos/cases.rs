@@ -1,5 +1,6 @@
 //! The faults, each as it happens to a loaded mesh.
 
+use super::limits::{ANY_TIME, HEAL, KILLED, Limit, ORDERLY, PARTED, SILENT};
 use super::plans::{five_nodes, saturated, three_nodes};
 use super::saturation::saturate;
 use crate::live::network::Network;
@@ -28,29 +29,29 @@ pub struct Case {
     pub what: &'static str,
     /// Who is there.
     pub plan: fn(rate: u32) -> Plan,
+    /// How long it may take.
+    pub limits: &'static [Limit],
     /// Makes it happen.
     pub fault: fn(&mut Site),
 }
 
 /// All of them, in the order of the table.
 pub const CASES: [Case; 28] = [
-    case("none", "nothing", |site| site.flow(SOME)),
+    case("none", "nothing", ORDERLY, |site| site.flow(SOME)),
     Case {
         name: "kill-owner-of-three",
         what: "kill -9 of one of three nodes, an owner",
         plan: three_nodes,
-        fault: |site| {
-            site.kill(2);
-            site.settle();
-        },
+        limits: KILLED,
+        fault: |site| kill(site, &[2]),
     },
-    case("kill-owner", "kill -9 of an owner", |site| {
-        site.kill(OWNER);
-        site.settle();
+    case("kill-owner", "kill -9 of an owner", KILLED, |site| {
+        kill(site, &[OWNER])
     }),
     case(
         "kill-origin",
         "kill -9 of a publisher's node, which comes back",
+        KILLED,
         |site| {
             kill_and_restart(site, ORIGIN);
         },
@@ -58,22 +59,33 @@ pub const CASES: [Case; 28] = [
     case(
         "kill-clients",
         "kill -9 of a node with both kinds of clients, which comes back",
+        KILLED,
         |site| {
             kill_and_restart(site, CLIENTS);
         },
     ),
-    case("stop-owner-1", "SIGSTOP of an owner for 1 s", |site| {
-        stop(site, OWNER, 1)
-    }),
-    case("stop-owner-5", "SIGSTOP of an owner for 5 s", |site| {
-        stop(site, OWNER, 5)
-    }),
-    case("stop-owner-30", "SIGSTOP of an owner for 30 s", |site| {
-        stop(site, OWNER, 30)
-    }),
+    case(
+        "stop-owner-1",
+        "SIGSTOP of an owner for 1 s",
+        SILENT,
+        |site| stop(site, OWNER, 1),
+    ),
+    case(
+        "stop-owner-5",
+        "SIGSTOP of an owner for 5 s",
+        SILENT,
+        |site| stop(site, OWNER, 5),
+    ),
+    case(
+        "stop-owner-30",
+        "SIGSTOP of an owner for 30 s",
+        SILENT,
+        |site| stop(site, OWNER, 30),
+    ),
     case(
         "stop-clients-1",
         "SIGSTOP of a node with clients for 1 s",
+        SILENT,
         |site| {
             stop(site, CLIENTS, 1);
         },
@@ -81,6 +93,7 @@ pub const CASES: [Case; 28] = [
     case(
         "stop-clients-5",
         "SIGSTOP of a node with clients for 5 s",
+        SILENT,
         |site| {
             site.excused(Apart::Subscribers(CLIENTS), |site| stop(site, CLIENTS, 5));
         },
@@ -88,25 +101,36 @@ pub const CASES: [Case; 28] = [
     case(
         "stop-clients-30",
         "SIGSTOP of a node with clients for 30 s",
+        SILENT,
         |site| {
             site.excused(Apart::Subscribers(CLIENTS), |site| stop(site, CLIENTS, 30));
         },
     ),
-    case("cut-owner", "an owner is cut off for 10 s", |site| {
-        cut(site, 10, |network| network.isolate(&[OWNER]));
-    }),
+    case(
+        "cut-owner",
+        "an owner is cut off for 10 s",
+        SILENT,
+        |site| {
+            cut(site, 10, |network| network.isolate(&[OWNER]));
+        },
+    ),
     case(
         "cut-clients",
         "a node with clients is cut off for 10 s",
+        SILENT,
         |site| {
             site.excused(Apart::Sides(vec![CLIENTS]), |site| {
-                cut(site, 10, |network| network.isolate(&[CLIENTS]));
+                // It hears nobody, and declares nobody dead: its own topics stay where they are.
+                site.waiting(CLIENTS, |site| {
+                    cut(site, 10, |network| network.isolate(&[CLIENTS]));
+                });
             });
         },
     ),
     case(
         "mute-owner",
         "nothing that an owner sends arrives, for 10 s",
+        SILENT,
         |site| {
             cut(site, 10, |network| network.mute(OWNER));
         },
@@ -114,6 +138,7 @@ pub const CASES: [Case; 28] = [
     case(
         "deafen-owner",
         "nothing arrives at an owner, for 10 s",
+        SILENT,
         |site| {
             cut(site, 10, |network| network.deafen(OWNER));
         },
@@ -121,42 +146,66 @@ pub const CASES: [Case; 28] = [
     case(
         "cut-pair-3",
         "two nodes with clients are cut off from each other for 3 s",
+        SILENT,
         |site| {
             cut(site, 3, |network| network.cut(ORIGIN, CLIENTS));
         },
     ),
-    case("cut-pair-15", "the same for 15 s", |site| {
+    case("cut-pair-15", "the same for 15 s", SILENT, |site| {
         cut(site, 15, |network| network.cut(ORIGIN, CLIENTS));
     }),
     case(
         "split",
         "three nodes and two are cut off from each other for 60 s",
+        PARTED,
         split,
     ),
-    case("drop-10", "10 % of packets are lost for 20 s", |site| {
-        fault(site, 20, |network| network.drop(10));
-    }),
-    case("drop-25", "25 % of packets are lost for 20 s", |site| {
-        fault(site, 20, |network| network.drop(25));
-    }),
-    case("slow", "a node's cable carries 4 Mbit/s for 20 s", |site| {
-        fault(site, 20, |network| network.slow(CLIENTS, 4000));
-    }),
+    case(
+        "drop-10",
+        "10 % of packets are lost for 20 s",
+        HEAL,
+        |site| {
+            fault(site, 20, |network| network.drop(10));
+        },
+    ),
+    case(
+        "drop-25",
+        "25 % of packets are lost for 20 s",
+        HEAL,
+        |site| {
+            fault(site, 20, |network| network.drop(25));
+        },
+    ),
+    case(
+        "slow",
+        "a node's cable carries 4 Mbit/s for 20 s",
+        HEAL,
+        |site| {
+            fault(site, 20, |network| network.slow(CLIENTS, 4000));
+        },
+    ),
     case(
         "reset",
         "all connections between nodes are reset, 20 times",
+        ORDERLY,
         reset,
     ),
-    case("join-and-leave", "a node joins, and leaves", |site| {
-        let host = site.join();
-        site.settle();
-        site.flow(SOME);
-        site.leave(host);
-        site.settle();
-    }),
+    case(
+        "join-and-leave",
+        "a node joins, and leaves",
+        ORDERLY,
+        |site| {
+            let host = site.join();
+            site.settle_since(Instant::now());
+            site.flow(SOME);
+            site.leave(host);
+            site.settle_since(Instant::now());
+        },
+    ),
     case(
         "rolling-restart",
         "one after the other, five nodes are stopped and started",
+        ORDERLY,
         |site| {
             for host in site.up() {
                 site.excused_restart(Apart::Host(host), |site| {
@@ -170,12 +219,15 @@ pub const CASES: [Case; 28] = [
     case(
         "restart-all",
         "kill -9 of all nodes at once, and all are started",
+        HEAL,
         |site| {
             site.excused_restart(Apart::All, |site| {
                 let all = site.up();
                 all.iter().for_each(|host| site.kill(*host));
+                let begin = Instant::now();
                 all.iter().for_each(|host| site.spawn_again(*host));
                 site.nodes.iter_mut().for_each(|node| node.wait_ready());
+                site.settle_since(begin);
             });
         },
     ),
@@ -186,35 +238,49 @@ pub const CASES: [Case; 28] = [
             seeds: vec![3, 4],
             ..five_nodes(rate)
         },
+        limits: KILLED,
         fault: seeds_gone,
     },
     Case {
         name: "saturated",
         what: "every node has clients that know no limit, for 60 s",
         plan: |_| saturated(3),
+        limits: ANY_TIME,
         fault: |site| saturate(site, Duration::from_secs(60)),
     },
     Case {
         name: "saturated-10",
         what: "the same for 10 s",
         plan: |_| saturated(3),
+        limits: ANY_TIME,
         fault: |site| saturate(site, Duration::from_secs(10)),
     },
 ];
 
-const fn case(name: &'static str, what: &'static str, fault: fn(&mut Site)) -> Case {
+const fn case(
+    name: &'static str,
+    what: &'static str,
+    limits: &'static [Limit],
+    fault: fn(&mut Site),
+) -> Case {
     Case {
         name,
         what,
         plan: five_nodes,
+        limits,
         fault,
     }
 }
 
+fn kill(site: &mut Site, hosts: &[usize]) {
+    let begin = Instant::now();
+    hosts.iter().for_each(|host| site.kill(*host));
+    site.settle_since(begin);
+}
+
 fn kill_and_restart(site: &mut Site, host: usize) {
     site.excused_restart(Apart::Host(host), |site| {
-        site.kill(host);
-        site.settle();
+        kill(site, &[host]);
         site.flow(SOME);
         site.start_again(host);
     });
@@ -222,7 +288,7 @@ fn kill_and_restart(site: &mut Site, host: usize) {
 
 fn stop(site: &mut Site, host: usize, seconds: u64) {
     site.stop(host, Duration::from_secs(seconds));
-    site.settle();
+    site.settle_since(Instant::now());
 }
 
 /// Something happens to the network for a while.
@@ -232,7 +298,7 @@ fn fault(site: &mut Site, seconds: u64, fault: impl FnOnce(&mut Network)) {
     site.hold(Duration::from_secs(seconds));
     site.network.heal();
     site.say("the fault ends");
-    site.settle();
+    site.settle_since(Instant::now());
     site.say("settled");
 }
 
@@ -255,9 +321,7 @@ fn split(site: &mut Site) {
         site.hold(Duration::from_secs(60).saturating_sub(begin.elapsed()));
         site.network.heal();
         site.say("the cut ends");
-        let end = Instant::now();
-        site.agree();
-        site.measure("one view again", end.elapsed());
+        site.settle_since(Instant::now());
     });
 }
 
@@ -274,8 +338,7 @@ fn reset(site: &mut Site) {
 fn seeds_gone(site: &mut Site) {
     let seeds = [3, 4];
     site.excused_restart(Apart::Host(seeds[0]), |site| {
-        seeds.into_iter().for_each(|host| site.kill(host));
-        site.settle();
+        kill(site, &seeds);
         site.flow(SOME);
         // It knows only the seeds: it is alone until they are back.
         site.join();

@@ -1,6 +1,7 @@
 //! How long it takes until everybody knows that a node is gone.
 
 use super::cases::Case;
+use super::limits::{FOUND, FOUND_SILENT, HELD_DEAD};
 use super::plans::idle;
 use crate::live::site::Site;
 use crate::live::wait;
@@ -24,6 +25,7 @@ const fn kill(name: &'static str, plan: fn(u32) -> crate::live::site::Plan) -> C
         name,
         what: "kill -9 of a node, 20 times: time until all others hold it dead",
         plan,
+        limits: FOUND,
         fault: |site| {
             each_time(site, |site, victim, watch| {
                 site.kill(victim);
@@ -40,6 +42,7 @@ const fn lose(name: &'static str, plan: fn(u32) -> crate::live::site::Plan) -> C
         name,
         what: "a node is cut off, 20 times: time until all others hold it dead",
         plan,
+        limits: FOUND_SILENT,
         fault: |site| {
             each_time(site, |site, victim, watch| {
                 site.network.isolate(&[victim]);
@@ -85,6 +88,6 @@ impl Watch {
                 node.log()[*begin..].contains(&self.line)
             });
         }
-        site.measure("all hold it dead", self.begin.elapsed());
+        site.measure(HELD_DEAD, self.begin.elapsed());
     }
 }

@@ -4,6 +4,7 @@
 use super::LiveArgs;
 use super::cases::{CASES, Case, SOME};
 use super::detection::FIGURES;
+use super::limits::exceeded;
 use super::table::{Row, figures, table};
 use crate::live::site::Site;
 use crate::live::site::outcome::Outcome;
@@ -84,7 +85,10 @@ fn run_apart(case: &Case, args: &LiveArgs) -> Result<Outcome> {
     if args.verbose {
         eprint!("{events}");
     }
-    let outcome = outcome_of(&output);
+    let mut outcome = outcome_of(&output);
+    if let (true, Ok(outcome)) = (args.timed(), &mut outcome) {
+        outcome.complaints.extend(exceeded(case.limits, outcome));
+    }
     let good = outcome.as_ref().is_ok_and(|it| it.complaints.is_empty());
     if good {
         fs::remove_dir_all(&folder).context("what it wrote down")?;

@@ -1,5 +1,6 @@
 //! What came of the faults, as a table for people.
 
+use super::limits::PAUSE;
 use crate::live::site::outcome::Outcome;
 use std::collections::BTreeMap;
 
@@ -83,10 +84,7 @@ pub fn figures(rows: &[Row]) -> String {
                 names.len() - 1
             });
         let pause = outcome.total.pause.length.as_millis() as u64;
-        found
-            .entry((place, "longest pause"))
-            .or_default()
-            .push(pause);
+        found.entry((place, PAUSE)).or_default().push(pause);
         for (what, times) in &outcome.measured {
             found.entry((place, what)).or_default().extend(times);
         }

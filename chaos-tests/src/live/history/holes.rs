@@ -6,7 +6,7 @@
 //! is missing although a later one of the same connection came is lost, however close to the
 //! fault it was sent.
 
-/// The time of a fault in which a stream may have a hole, in nanoseconds, both ends included.
+/// The time of a fault in which a stream may pause, in nanoseconds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The first moment at which a message that is missing may have been sent.
@@ -15,6 +15,8 @@ pub struct Span {
     pub began: u64,
     /// The last moment at which a message that is missing may have been sent.
     pub to: u64,
+    /// Whether the stream may have a hole, too.
+    pub may_lose: bool,
 }
 
 impl Span {
@@ -37,8 +39,8 @@ pub fn lost(sent: &[u64], came: impl Fn(usize) -> Option<u64>, faults: &[Span]) 
         let mut numbers = (0..sent.len()).rev();
         numbers.find(|number| came(*number).is_some_and(|at| at < time))
     };
-    let spans = faults.iter().map(|it| (*it, last_before(it.began)));
-    let mut unused: Vec<_> = spans.collect();
+    let spans = faults.iter().filter(|it| it.may_lose);
+    let mut unused: Vec<_> = spans.map(|it| (*it, last_before(it.began))).collect();
     unused.sort_by_key(|(span, _)| span.from);
     let mut lost = Vec::new();
     // From the last hole on, so that a hole just before a fault's own is the one that is lost.
@@ -88,6 +90,7 @@ mod tests {
             from,
             began: from,
             to,
+            may_lose: true,
         });
         lost_in(missing, &faults.collect::<Vec<_>>())
     }
@@ -141,6 +144,7 @@ mod tests {
             from: 30,
             began: 80,
             to: 120,
+            may_lose: true,
         };
         assert_eq!(lost_in(&[8, 9, 10], &[fault]), NOTHING, "7 came before it");
         assert_eq!(
@@ -149,5 +153,15 @@ mod tests {
             "7 came before it, on the same way"
         );
         assert_eq!(lost_in(&[6, 8, 9], &[fault]), [6]);
+    }
+    #[test]
+    fn a_fault_that_only_takes_time_explains_nothing() {
+        let fault = Span {
+            from: 50,
+            began: 50,
+            to: 70,
+            may_lose: false,
+        };
+        assert_eq!(lost_in(&[5, 6], &[fault]), [5, 6]);
     }
 }
