@@ -59,6 +59,8 @@ pub enum Apart {
     Host(usize),
     /// The subscribers of a host from all publishers of others.
     Subscribers(usize),
+    /// The subscribers of a host from its own publishers.
+    Own(usize),
     /// The clients of these hosts from those of the others.
     Sides(Vec<usize>),
     /// All from all.
@@ -309,11 +311,25 @@ impl Site {
         self.say(format!("SIGSTOP n{}", host + 1));
         self.parts_owners();
         self.waiting(host, |site| {
-            site.nodes[host].signal("STOP");
+            site.takes_own(host, |site| site.nodes[host].signal("STOP"));
             site.hold(time);
             site.nodes[host].signal("CONT");
         });
         self.say(format!("SIGCONT n{}", host + 1));
+    }
+
+    /// Cuts a node off from all others.
+    pub fn cut_off(&mut self, host: usize) {
+        self.takes_own(host, |site| site.network.isolate(&[host]));
+    }
+
+    /// Takes a node from the others. Where it is excused that they hold it dead, what they were to
+    /// hand back to it is not kept either: what its clients sent each other until then.
+    fn takes_own(&mut self, host: usize, fault: impl FnOnce(&mut Self)) {
+        let held_dead = self.excuses.iter().any(|it| it.may_lose && it.to.is_none());
+        let number = self.begin_excuse(Apart::Own(host), held_dead);
+        fault(self);
+        self.excuses[number].to = Some(monotonic());
     }
 
     /// Does something for which the clients of a host wait as long as it lasts, and lose nothing.
@@ -362,7 +378,7 @@ impl Site {
 
     fn wait_connected(&mut self, who: &Apart, before: &(Vec<usize>, Vec<usize>)) {
         let concerned = |host: usize| match who {
-            Apart::Host(gone) | Apart::Subscribers(gone) => host == *gone,
+            Apart::Host(gone) | Apart::Subscribers(gone) | Apart::Own(gone) => host == *gone,
             Apart::Sides(gone) => gone.contains(&host),
             Apart::All => true,
         };
@@ -387,6 +403,7 @@ impl Excuse {
         match &self.who {
             Apart::Host(host) => publisher == *host || subscriber == *host,
             Apart::Subscribers(host) => subscriber == *host && publisher != *host,
+            Apart::Own(host) => publisher == *host && subscriber == *host,
             Apart::Sides(side) => side.contains(&publisher) != side.contains(&subscriber),
             Apart::All => true,
         }

@@ -122,7 +122,9 @@ pub const CASES: [Case; 28] = [
             site.excused(Apart::Sides(vec![CLIENTS]), |site| {
                 // It hears nobody, and declares nobody dead: its own topics stay where they are.
                 site.waiting(CLIENTS, |site| {
-                    cut(site, 10, |network| network.isolate(&[CLIENTS]));
+                    site.parts_owners();
+                    site.cut_off(CLIENTS);
+                    fault(site, 10, |_| {});
                 });
             });
         },
