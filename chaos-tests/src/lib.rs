@@ -4,5 +4,6 @@
 pub mod fuzz;
 pub mod live;
 pub mod live_chaos;
+pub mod page;
 pub mod sim;
 pub mod tidy;

@@ -4,6 +4,7 @@ pub mod cases;
 pub mod detection;
 pub mod limits;
 pub mod plans;
+pub mod report;
 pub mod runner;
 pub mod saturation;
 pub mod table;
@@ -29,6 +30,9 @@ pub struct LiveArgs {
     /// program that is not built for release takes what time it takes in any case
     #[arg(long)]
     pub untimed: bool,
+    /// Folder whose reliability.md gets the figures, in place of those before
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
     /// Say what happened in each run
     #[arg(long, short)]
     pub verbose: bool,

@@ -314,6 +314,7 @@ fn split(site: &mut Site) {
     let (one, other) = ([0, 1, 4], [2, 3]);
     site.excused(Apart::Sides(other.to_vec()), |site| {
         site.say("the cut begins");
+        site.parts_owners();
         site.network.isolate(&other);
         let begin = Instant::now();
         site.settle_among(&one);

@@ -5,9 +5,11 @@ use super::LiveArgs;
 use super::cases::{CASES, Case, SOME};
 use super::detection::FIGURES;
 use super::limits::exceeded;
+use super::report::report;
 use super::table::{Row, figures, table};
 use crate::live::site::Site;
 use crate::live::site::outcome::Outcome;
+use crate::page;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,9 +40,20 @@ pub fn run(args: &LiveArgs) -> Result<()> {
         }
     }
     println!("{}{}", table(&rows), figures(&rows));
+    if let Some(folder) = &args.out {
+        let command: Vec<String> = std::env::args().collect();
+        let text = report(&command.join(" "), &rows, what);
+        let file = folder.join("reliability.md");
+        page::put(&file, "live", &text).with_context(|| file.display().to_string())?;
+    }
     let bad = rows.iter().filter(|row| !row.is_good()).count();
     ensure!(bad == 0, "{bad} of {} runs broke a promise", rows.len());
     Ok(())
+}
+
+fn what(name: &str) -> &'static str {
+    let mut all = CASES.iter().chain(&FIGURES);
+    all.find(|case| case.name == name).map_or("", |it| it.what)
 }
 
 fn asked_for(args: &LiveArgs) -> Result<Vec<&'static Case>> {

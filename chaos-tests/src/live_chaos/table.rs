@@ -56,7 +56,7 @@ fn line(row: &Row) -> String {
     )
 }
 
-fn reasons(dropped: &BTreeMap<String, u64>) -> String {
+pub(super) fn reasons(dropped: &BTreeMap<String, u64>) -> String {
     if dropped.is_empty() {
         return "0".into();
     }
@@ -102,17 +102,16 @@ pub fn figures(rows: &[Row]) -> String {
     )
 }
 
-/// The middle, the greatest of a hundred but one, and the greatest of some milliseconds.
-fn spread(mut times: Vec<u64>) -> String {
-    times.sort_unstable();
-    let at = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1];
-    format!(
-        "{} ms | {} ms | {} ms | {}",
-        at(50),
-        at(99),
-        at(100),
-        times.len()
-    )
+fn spread(times: Vec<u64>) -> String {
+    let count = times.len();
+    let [middle, most, all] = percentiles(times);
+    format!("{middle} ms | {most} ms | {all} ms | {count}")
+}
+
+/// The middle, the greatest of a hundred but one, and the greatest of some figures.
+pub(super) fn percentiles(mut figures: Vec<u64>) -> [u64; 3] {
+    figures.sort_unstable();
+    [50, 99, 100].map(|percent| figures[(figures.len() * percent).div_ceil(100).max(1) - 1])
 }
 
 #[cfg(test)]

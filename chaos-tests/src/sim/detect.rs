@@ -4,7 +4,6 @@
 pub mod figures;
 pub mod measure;
 pub mod mesh;
-pub mod page;
 pub mod plot;
 pub mod profiles;
 pub mod table;
@@ -18,6 +17,7 @@ use clap::Args;
 
 use self::figures::{Plan, Way};
 use self::mesh::Mesh;
+use crate::page;
 
 /// Measures, and writes tables and pictures.
 #[derive(Debug, Args)]

@@ -26,11 +26,13 @@ use crate::zmtp::pipe::Pipe;
 /// host is gone.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
-/// A publisher that was asked and said nothing for so long is gone.
-const PING_TTL: Duration = Duration::from_secs(30);
+/// libzmq closes a connection on which it got a PING and then nothing for so long, with all that
+/// the kernel still holds of what was sent. A node that stands still for half a minute finds its
+/// publishers when it goes on; one whose host is gone is left after this time.
+const PING_TTL: Duration = Duration::from_secs(60);
 
-/// So many questions without an answer make up that time. Counted, not timed: a process that stood
-/// still asked nothing meanwhile, and finds the answers when it goes on.
+/// A publisher that leaves so many questions without an answer is gone. Counted, not timed: a
+/// process that stood still asked nothing meanwhile, and finds the answers when it goes on.
 const UNANSWERED: u32 = 3;
 
 /// A publisher that goes on although the node has ended its side is closed when it could have been

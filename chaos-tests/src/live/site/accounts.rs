@@ -37,9 +37,53 @@ impl Accounts {
         self.broken = true;
     }
 
+    fn since(&self, before: &Self) -> Rise {
+        let rise = |what: fn(&Account) -> u64| {
+            let sum = |it: &Self| it.nodes.values().map(what).sum::<u64>();
+            sum(self) - sum(before)
+        };
+        Rise {
+            taken: rise(|it| it.taken),
+            matched: rise(|it| it.matched),
+            dropped: rise(Account::unmatched_drops),
+        }
+    }
+
     /// An owner loses contact.
     pub fn doubt(&mut self) {
         self.doubtful = true;
+    }
+}
+
+/// What all nodes have counted since the load began.
+#[derive(Clone, Copy, Debug)]
+struct Rise {
+    taken: u64,
+    matched: u64,
+    /// Before anybody matched it.
+    dropped: u64,
+}
+
+impl Rise {
+    /// All that was sent was taken; what somebody misses was dropped and counted, also if a fault
+    /// excuses it.
+    fn compare(self, sent: u64, wanted: u64, doubtful: bool) -> Vec<String> {
+        let Self {
+            taken,
+            matched,
+            dropped,
+        } = self;
+        let mut complaints = Vec::new();
+        if taken != sent {
+            complaints.push(format!("{sent} messages sent, {taken} taken"));
+        }
+        let counted = matched + dropped;
+        if counted < wanted || (counted > wanted && !doubtful) {
+            complaints.push(format!(
+                "{wanted} messages × subscribers, {matched} matched and {dropped} dropped before"
+            ));
+        }
+        complaints
     }
 }
 
@@ -95,26 +139,10 @@ impl Site {
                 complaints.push(format!("n{} at rest: {:?}", host + 1, Account::of(node)));
             }
         }
-        // Nobody counts what somebody misses who is not known, or who counted it in a process
-        // that ended.
-        if self.accounts.broken || !self.down.is_empty() || !self.excuses.is_empty() {
-            return complaints;
-        }
-        let now = self.take_accounts();
-        let rise = |what: fn(&Account) -> u64| {
-            let sum = |it: &Accounts| it.nodes.values().map(what).sum::<u64>();
-            sum(&now) - sum(&self.accounts)
-        };
-        let (taken, matched) = (rise(|it| it.taken), rise(|it| it.matched));
-        let dropped = rise(Account::unmatched_drops);
-        if taken != sent {
-            complaints.push(format!("{sent} messages sent, {taken} taken"));
-        }
-        let counted = matched + dropped;
-        if counted < wanted || (counted > wanted && !self.accounts.doubtful) {
-            complaints.push(format!(
-                "{wanted} messages × subscribers, {matched} matched and {dropped} dropped before"
-            ));
+        // What a process counted that ended went with it.
+        if !self.accounts.broken && self.down.is_empty() {
+            let rise = self.take_accounts().since(&self.accounts);
+            complaints.extend(rise.compare(sent, wanted, self.accounts.doubtful));
         }
         complaints
     }
@@ -129,5 +157,46 @@ impl Site {
         }
         sum.retain(|_, count| *count > 0);
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(taken: u64, matched: u64, dropped: u64, doubtful: bool) -> usize {
+        let rise = Rise {
+            taken,
+            matched,
+            dropped,
+        };
+        rise.compare(10, 30, doubtful).len()
+    }
+
+    #[test]
+    fn what_is_missing_must_have_been_counted() {
+        assert_eq!(complaints(10, 30, 0, false), 0);
+        assert_eq!(
+            complaints(10, 25, 5, false),
+            0,
+            "five are missing, and counted"
+        );
+        assert_eq!(
+            complaints(10, 25, 4, false),
+            1,
+            "one is missing and was not counted"
+        );
+        assert_eq!(complaints(10, 25, 4, true), 1);
+    }
+
+    #[test]
+    fn what_nobody_misses_is_counted_only_where_an_owner_lost_contact() {
+        assert_eq!(complaints(10, 30, 1, false), 1);
+        assert_eq!(complaints(10, 30, 1, true), 0);
+    }
+
+    #[test]
+    fn what_was_sent_was_taken() {
+        assert_eq!(complaints(9, 30, 0, true), 1);
     }
 }
