@@ -19,7 +19,18 @@ pub struct Span {
     pub may_lose: bool,
 }
 
+/// What was on its way when a fault began is counted where it was dropped, and so is what was
+/// sent until a silent node is held dead, which takes as long as this. Later messages are counted
+/// only for as long as a link to the node stands: then nobody knows what its clients want. In
+/// nanoseconds.
+const COUNTED: u64 = 3_500_000_000;
+
 impl Span {
+    /// Whether nobody need have counted a message that was dropped, by the time it was sent.
+    pub fn is_late(&self, sent: u64) -> bool {
+        self.may_lose && self.meets(sent, sent) && sent > self.began.saturating_add(COUNTED)
+    }
+
     /// Whether some moment is in both.
     pub fn meets(&self, from: u64, to: u64) -> bool {
         to >= self.from && from <= self.to
@@ -163,5 +174,21 @@ mod tests {
             may_lose: false,
         };
         assert_eq!(lost_in(&[5, 6], &[fault]), [5, 6]);
+    }
+    #[test]
+    fn what_was_sent_long_after_a_fault_began_need_not_be_counted() {
+        let fault = Span {
+            from: 0,
+            began: 10,
+            to: u64::MAX,
+            may_lose: true,
+        };
+        assert!(!fault.is_late(10 + COUNTED));
+        assert!(fault.is_late(11 + COUNTED));
+        let wait = Span {
+            may_lose: false,
+            ..fault
+        };
+        assert!(!wait.is_late(11 + COUNTED));
     }
 }

@@ -52,11 +52,15 @@ impl Site {
             .map(|it| sent.messages(|number| it.wants(number)))
             .sum();
         let messages = sent.messages(|_| true);
-        complaints.extend(self.settle_accounts(messages, wanted));
+        complaints.extend(self.wait_at_rest());
+        let counted = self.counted();
         let received: Vec<Vec<Record>> = self.subscribers.iter_mut().map(Loader::history).collect();
         let mut total = Findings::default();
         for (number, records) in received.iter().enumerate() {
             total.add(&self.check(&sent, number, records, &mut complaints));
+        }
+        if let Some(counted) = counted {
+            complaints.extend(self.compare(counted, messages, wanted, total.late));
         }
         let disagreements = disagreements(&received, &sent, self.calms.over());
         if disagreements > 0 {
