@@ -59,7 +59,8 @@ pub struct Config {
     /// Whether a member that is held suspect or dead is told so when it is heard.
     pub accusations: bool,
     /// More silent suspects at once than this share of the members, in percent, look like a
-    /// partition: then nothing shrinks a suspicion. 100 turns it off.
+    /// partition: then those that nobody else accuses stay suspect for the longest time. 100 turns
+    /// it off.
     pub partition_percent: usize,
     /// Suspicion of a member that refuses connections, as seen from two nodes.
     pub refused_suspicion: Duration,

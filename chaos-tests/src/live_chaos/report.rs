@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 const HEAD: &str = "\
-| fault | runs | messages | lost | doubled | out of order | longest pause | one view again | dropped |
+| fault | runs | messages | lost | doubled | out of order | longest pause | one view again \
+| dropped |
 |---|---|---|---|---|---|---|---|---|
 ";
 
@@ -32,9 +33,9 @@ struct Sum {
 pub fn report(command: &str, rows: &[Row], what: impl Fn(&str) -> &'static str) -> String {
     let sums = sums(rows);
     let mut text = format!(
-        "`{command}`\n\nMessages are those that subscribers got, all runs together; times are p50 / p99 / \
-         max over the runs, in milliseconds. Pauses are those of streams that no fault stands in \
-         the way of. Whatever was dropped was excused by the fault, and counted.\n\n{HEAD}"
+        "`{command}`\n\nMessages are those that subscribers got, all runs together; times are \
+         p50 / p99 / max over the runs, in milliseconds. Pauses are those of streams that no fault \
+         stands in the way of. What was dropped was excused by the fault, and counted.\n\n{HEAD}"
     );
     for sum in &sums {
         let _ = writeln!(text, "{}", sum.line());

@@ -148,20 +148,18 @@ impl Gossip {
         let shortest =
             self.config.tick.as_micros() as u64 * ticks * log10_milli(members).max(1000) / 1000;
         let longest = shortest * u64::from(self.config.suspicion_max_factor);
-        let shortest = if self.looks_partitioned() {
-            longest
-        } else {
-            shortest
-        };
         let hold = if self.is_isolated() {
             self.config.isolation_hold
         } else {
             Duration::ZERO
         };
+        let others = members.saturating_sub(self.table.suspects().len() + 1);
+        let others = others.max(members.saturating_sub(2).min(1));
         Patience {
             shortest,
             longest,
-            expected: members.saturating_sub(2).min(self.confirmations()),
+            expected: others.min(self.confirmations()),
+            partitioned: self.looks_partitioned(),
             hold,
         }
     }
@@ -198,8 +196,11 @@ impl Gossip {
 struct Patience {
     shortest: u64,
     longest: u64,
-    /// Confirmations after which it is the shortest.
+    /// Confirmations after which it is the shortest: no more than there are members to confirm,
+    /// who are not suspect themselves.
     expected: usize,
+    /// So many are suspect that this node may be the one that is cut off.
+    partitioned: bool,
     /// Added while this node doubts its own ears.
     hold: Duration,
 }
@@ -207,6 +208,9 @@ struct Patience {
 impl Patience {
     fn with(&self, accusers: usize, lateness: Duration) -> Duration {
         let came = accusers.saturating_sub(1).min(MAX_ACCUSERS - 1);
+        if self.partitioned && came == 0 {
+            return Duration::from_micros(self.longest);
+        }
         let shrink = (self.longest - self.shortest) * SHRINK[self.expected][came] / 1000;
         let longest = Duration::from_micros(self.longest);
         // Where one other or nobody can confirm, only time tells a death from a bad network.
@@ -236,6 +240,27 @@ fn log10_milli(number: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_finds_many_silent_and_alone_gives_them_the_longest_time() {
+        let patience = |partitioned| Patience {
+            shortest: 1_000_000,
+            longest: 6_000_000,
+            expected: 1,
+            partitioned,
+            hold: Duration::ZERO,
+        };
+        let seconds = |partitioned, accusers| {
+            let time = patience(partitioned).with(accusers, Duration::ZERO);
+            time.as_secs()
+        };
+        assert_eq!((seconds(true, 1), seconds(true, 2)), (6, 1));
+        let few = Patience {
+            expected: 0,
+            ..patience(true)
+        };
+        assert_eq!(few.with(1, Duration::ZERO).as_secs(), 6);
+    }
 
     #[test]
     fn the_integer_logarithm_is_right_to_a_thousandth() {
