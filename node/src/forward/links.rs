@@ -233,6 +233,10 @@ impl Router {
         let peer = self.peers.get_mut(slot);
         peer.interest = Some(version);
         peer.given_up = false;
+        if snapshot {
+            self.name_again(slot, version);
+        }
+        let peer = self.peers.get_mut(slot);
         if peer.is_here() {
             self.take_up_interest(slot);
         } else if peer.is_missed() {
@@ -383,6 +387,19 @@ impl Router {
         std::mem::take(&mut peer.say_holding).then_some(Message::Holding)
     }
 
+    /// A peer has told anew what its clients want. Whoever was told of it when less was known here
+    /// is told again: it may still have what it knew before the peer was cut off.
+    fn name_again(&mut self, slot: Slot, version: u64) {
+        let instance = self.peers.get_mut(slot).instance;
+        for link in self.peers.linked() {
+            let told = &mut self.peers.get_mut(link).sent_members;
+            if told.get(&instance).is_some_and(|it| *it < version) {
+                told.remove(&instance);
+                self.send_view(link);
+            }
+        }
+    }
+
     /// Tells a linked peer of the members that it has not been told of.
     pub(super) fn send_view(&mut self, slot: Slot) {
         let Some(peer) = self.peers.get(slot) else {
@@ -390,8 +407,8 @@ impl Router {
         };
         let (instance, sent) = (peer.instance, &peer.sent_members);
         let here = self.peers.iter().filter(|peer| peer.is_here());
-        let new =
-            here.filter(|member| member.instance != instance && !sent.contains(&member.instance));
+        let new = here
+            .filter(|member| member.instance != instance && !sent.contains_key(&member.instance));
         let named = |member: &PeerState| Named {
             instance: member.instance,
             card: member.card.clone(),
@@ -402,8 +419,11 @@ impl Router {
             return;
         }
         let peer = self.peers.get_mut(slot);
-        peer.sent_members
-            .extend(members.iter().map(|member| member.instance));
+        peer.sent_members.extend(
+            members
+                .iter()
+                .map(|member| (member.instance, member.interest)),
+        );
         if peer.outgoing.is_empty() {
             self.outputs.push_back(Output::Link(peer.instance));
         }

@@ -101,7 +101,9 @@ pub(crate) struct PeerState {
     down_since: Time,
     pub(crate) outgoing: VecDeque<Message>,
     pending_bytes: usize,
-    pub(crate) sent_members: HashSet<Instance, FixedState>,
+    /// Members that it was told of on this link, each with the version of its interest that was
+    /// known here.
+    pub(crate) sent_members: HashMap<Instance, u64, FixedState>,
     /// Version of this node's interest that the peer has.
     pub(crate) acked_interest: Option<u64>,
     /// Streams of which it owes acks.
@@ -277,7 +279,7 @@ impl PeerState {
             down_since: now,
             outgoing: VecDeque::new(),
             pending_bytes: 0,
-            sent_members: HashSet::default(),
+            sent_members: HashMap::default(),
             acked_interest: None,
             owing: 0,
             progress_at: now,

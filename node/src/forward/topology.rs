@@ -199,7 +199,7 @@ impl Router {
         for slot in self.peers.linked() {
             let told = &mut self.peers.get_mut(slot).sent_members;
             if told.len() > 2 * here.len() {
-                told.retain(|instance| here.contains(instance));
+                told.retain(|instance, _| here.contains(instance));
             }
             self.send_view(slot);
         }

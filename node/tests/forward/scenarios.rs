@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use zmesh_node::config::QueuePolicy;
-use zmesh_node::forward::{DropReason, Instance, Router};
+use zmesh_node::forward::{DropReason, Instance, Message, Router};
 use zmesh_partition::{Member, Partition, Table};
 
 use crate::message::TOPICS;
@@ -311,4 +311,28 @@ fn a_subscription_is_ready_some_seconds_after_a_member_has_died() {
     world.subscribe_to(index, "");
     seconds_later(&mut world, 4);
     assert!(world.subscribers[index].prefixes[""].ready.is_some());
+}
+
+#[test]
+fn who_hears_anew_what_a_node_wants_names_the_version_to_the_others_again() {
+    let mut world = at_rest(Plan::calm(11));
+    let now = world.now;
+    let router = &mut world.process(A).router;
+    while router.take_message(C).is_some() {}
+    router.handle_accepted_closed(B);
+    router.handle_accepted(B, now);
+    let snapshot = Message::Interest {
+        version: 1000,
+        snapshot: true,
+        changes: vec![(true, b"a".to_vec())],
+    };
+    router.handle_message(B, snapshot, now).unwrap();
+    let Some(Message::View { members }) = router.take_message(C) else {
+        panic!("a view comes before the next record");
+    };
+    let named: Vec<_> = members
+        .iter()
+        .map(|it| (it.instance, it.interest))
+        .collect();
+    assert_eq!(named, [(B, 1000)]);
 }
