@@ -220,9 +220,13 @@ impl Drain {
     async fn take_steps(&self, gossip: &GossipCommands) {
         let mut told = Instant::now();
         let mut steps: Option<Steps> = None;
-        while let Some((look, now)) = self.data.ask(|hub| (Look::at(hub), hub.now())).await {
+        loop {
+            // First the view: whoever is out of it by then may have got records before the look.
+            let facts = self.facts();
+            let look = self.data.ask(|hub| (Look::at(hub), hub.now())).await;
+            let Some((look, now)) = look else { return };
             let steps = steps.get_or_insert_with(|| Steps::begin(now));
-            let act = steps.advance(&self.facts(&look), now);
+            let act = steps.advance(&facts(look), now);
             self.progress
                 .send_modify(|progress| progress.steps = Some(*steps));
             match act {
@@ -240,13 +244,16 @@ impl Drain {
         }
     }
 
-    fn facts(&self, look: &Look) -> Facts {
+    /// What the view says now; the rest is filled in from a look at the data thread.
+    fn facts(&self) -> impl FnOnce(Look) -> Facts + use<> {
         let view = self.view.borrow();
-        Facts {
-            is_in_view: view.counts_on(self.me),
+        let is_in_view = view.counts_on(self.me);
+        let others_have_handed_on = view.others_have_handed_on(self.me);
+        move |look| Facts {
+            is_in_view,
             has_publishers: look.publishers > 0,
             owes_nothing: look.owes_nothing,
-            others_have_handed_on: view.others_have_handed_on(self.me),
+            others_have_handed_on,
             is_interest_known: look.is_interest_known,
             sent_away: look.sent_away,
         }

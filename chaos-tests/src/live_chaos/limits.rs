@@ -32,7 +32,7 @@ pub const ANY_TIME: &[Limit] = &[];
 pub const HEAL: &[Limit] = &[ONE_VIEW_SOON];
 
 /// No node goes without a word.
-pub const ORDERLY: &[Limit] = &[limit(PAUSE, 1500), ONE_VIEW_SOON];
+pub const ORDERLY: &[Limit] = &[limit(PAUSE, 1500)];
 
 /// A process ends without a word, and its host still answers.
 pub const KILLED: &[Limit] = &[limit(PAUSE, 1500), ONE_VIEW_SOON];
@@ -40,17 +40,13 @@ pub const KILLED: &[Limit] = &[limit(PAUSE, 1500), ONE_VIEW_SOON];
 /// Nothing is heard of a node.
 pub const SILENT: &[Limit] = &[limit(PAUSE, 3500), ONE_VIEW_SOON];
 
-/// Nothing is heard of many nodes at once: suspicions take their longest, for that is more often a
-/// parting of the network than a death of so many.
-pub const PARTED: &[Limit] = &[limit(PAUSE, 8000), ONE_VIEW_SOON];
-
 /// A killed process is found.
 pub const FOUND: &[Limit] = &[limit(HELD_DEAD, 1200)];
 
 /// A silent host is found.
 pub const FOUND_SILENT: &[Limit] = &[limit(HELD_DEAD, 3000)];
 
-/// What took longer than it may.
+/// What took longer than it may, or was not measured.
 pub fn exceeded(limits: &[Limit], outcome: &Outcome) -> Vec<String> {
     let mut complaints = Vec::new();
     for Limit {
@@ -59,10 +55,14 @@ pub fn exceeded(limits: &[Limit], outcome: &Outcome) -> Vec<String> {
     } in limits
     {
         let longest = if *figure == PAUSE {
-            outcome.total.pause.length.as_millis() as u64
+            Some(outcome.total.pause.length.as_millis() as u64)
         } else {
             let times = outcome.measured.get(*figure).into_iter().flatten();
-            times.copied().max().unwrap_or(0)
+            times.copied().max()
+        };
+        let Some(longest) = longest else {
+            complaints.push(format!("{figure}: not measured"));
+            continue;
         };
         if longest > *milliseconds {
             complaints.push(format!(
@@ -104,10 +104,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_measured_is_told() {
+        let told = exceeded(SILENT, &Outcome::default());
+        assert_eq!(told, ["one view again: not measured"]);
+    }
+
+    #[test]
     fn what_takes_as_long_as_it_may_is_not_told() {
         let nothing: [String; 0] = [];
         assert_eq!(exceeded(KILLED, &outcome(1500, &[3000])), nothing);
         assert_eq!(exceeded(ANY_TIME, &outcome(9999, &[9999])), nothing);
-        assert_eq!(exceeded(SILENT, &Outcome::default()), nothing);
+        assert_eq!(exceeded(ORDERLY, &Outcome::default()), nothing);
     }
 }

@@ -35,7 +35,7 @@ pub fn report(command: &str, rows: &[Row], what: impl Fn(&str) -> &'static str) 
     let mut text = format!(
         "`{command}`\n\nMessages are those that subscribers got, all runs together; times are \
          p50 / p99 / max over the runs, in milliseconds. Pauses are those of streams that no fault \
-         stands in the way of. What was dropped was excused by the fault, and counted.\n\n{HEAD}"
+         stands in the way of. Dropped is what the nodes that still ran had counted.\n\n{HEAD}"
     );
     for sum in &sums {
         let _ = writeln!(text, "{}", sum.line());

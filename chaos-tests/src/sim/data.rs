@@ -59,6 +59,8 @@ pub struct Data {
     leaving: Option<(Steps, Time)>,
     /// It has said goodbye.
     gone: bool,
+    /// Its time was up before it had taken every step.
+    pub overdue: bool,
     /// It leaves with messages that it owes: its time was up.
     pub gave_up: bool,
     /// Clients that publish.
@@ -96,6 +98,7 @@ impl Data {
             say_ready_at: None,
             leaving: None,
             gone: false,
+            overdue: false,
             gave_up: false,
             publishers: BTreeMap::new(),
             subscribers: BTreeMap::new(),
@@ -275,8 +278,8 @@ impl Data {
         };
         if now >= until {
             let stats = self.router.stats();
-            self.gave_up =
-                stuck || stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes > 0;
+            self.overdue = true;
+            self.gave_up = stats.undone_bytes + stats.unacked_bytes + stats.queued_bytes > 0;
             return self.say_goodbye(now, gossiper);
         }
         let facts = Facts {

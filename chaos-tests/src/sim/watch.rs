@@ -180,6 +180,8 @@ pub struct Watch {
     /// When it served without knowing what the instance's clients want.
     given_up: BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
     accepted: BTreeSet<(ProcessId, Instance)>,
+    /// When it was held dead and there was no link from it: nobody knew what it wanted.
+    unknown: BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
     interest: BTreeMap<(ProcessId, Instance), BTreeSet<Vec<u8>>>,
     readers: BTreeMap<(ProcessId, ClientId), Reader>,
     /// At which node each publisher is.
@@ -314,6 +316,21 @@ impl Watch {
             if !here.contains(instance) && !self.accepted.contains(&key) {
                 self.interest.remove(&key);
             }
+            self.note_known(key);
+        }
+    }
+
+    /// Notes since when, or until when, nobody at a node knew what another one's clients want.
+    fn note_known(&mut self, key: (ProcessId, Instance)) {
+        let holds = self.holds.get(&key.0);
+        let here = holds.is_some_and(|it| it.contains(&key.1));
+        let known = here || self.accepted.contains(&key);
+        let times = self.unknown.entry(key).or_default();
+        let still = times.iter_mut().find(|(_, until)| *until == Time::MAX);
+        match (known, still) {
+            (true, Some((_, until))) => *until = self.now,
+            (false, None) => times.push((self.now, Time::MAX)),
+            _ => {}
         }
     }
 
@@ -321,6 +338,7 @@ impl Watch {
     pub fn accepted(&mut self, process: ProcessId, peer: Instance) {
         self.tell(|| format!("{process:?} is linked from {:?}", self.instances.get(&peer)));
         self.accepted.insert((process, peer));
+        self.note_known((process, peer));
     }
 
     /// A link from a peer has ended.
@@ -332,6 +350,7 @@ impl Watch {
             )
         });
         self.accepted.remove(&(process, peer));
+        self.note_known((process, peer));
         if !self
             .holds
             .get(&process)

@@ -244,24 +244,24 @@ impl World {
             .as_ref()
             .is_some_and(|data| data.phase == Phase::Ready);
         let opens = ready && std::mem::take(&mut process.programs_wait);
+        if fate != Fate::Lives {
+            self.check_overdue(id);
+        }
         match (fate, next) {
             (Fate::Lives, Some(at)) => self.agenda.add(at, Event::Wake(id)),
             (Fate::Lives, None) => {}
             (Fate::Departed, _) => self.end(id, Ended::Departed),
-            (Fate::Failed, _) => {
-                self.check_given_up(id);
-                self.end(id, Ended::Crashed);
-            }
+            (Fate::Failed, _) => self.end(id, Ended::Crashed),
         }
         if opens {
             self.open_programs(id);
         }
     }
 
-    /// A node may only give up on its way out if something hindered it.
-    fn check_given_up(&mut self, id: ProcessId) {
+    /// A node may only be late on its way out if something hindered it.
+    fn check_overdue(&mut self, id: ProcessId) {
         let data = self.processes.get(&id).and_then(|it| it.data.as_ref());
-        let Some(data) = data.filter(|data| data.gave_up) else {
+        let Some(data) = data.filter(|data| data.overdue) else {
             return;
         };
         if !self.plan.hinders() {

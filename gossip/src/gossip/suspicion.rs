@@ -153,7 +153,13 @@ impl Gossip {
         } else {
             Duration::ZERO
         };
-        let others = members.saturating_sub(self.table.suspects().len() + 1);
+        // Only those whom this node asked in vain itself: word of others must not lower the number.
+        let silent = |id: &&NodeId| {
+            let suspicion = self.table.get(**id).and_then(|entry| entry.suspicion);
+            suspicion.is_some_and(|it| it.asked_at.is_some())
+        };
+        let silent = self.table.suspects().iter().filter(silent).count();
+        let others = members.saturating_sub(silent + 1);
         let others = others.max(members.saturating_sub(2).min(1));
         Patience {
             shortest,

@@ -25,7 +25,7 @@ impl Router {
         self.pass_over_the_silent(now);
         self.say_holding();
         self.release_held(now);
-        if !self.doubted_deaths.is_empty() {
+        if self.doubted_deaths.values().any(|until| *until <= now) {
             self.check_ready(now);
         }
         self.ring_changed(now);

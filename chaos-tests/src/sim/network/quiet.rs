@@ -6,7 +6,8 @@ use super::{End, Network, ProcessId, Time};
 impl Network {
     /// A program stands still until then.
     pub fn stands_still(&mut self, process: ProcessId, until: Time) {
-        self.still.insert(process, until);
+        let known = self.still.entry(process).or_default();
+        *known = until.max(*known);
     }
 
     /// No program stands still any more.

@@ -52,6 +52,16 @@ pub(super) struct Reader {
     swapped: Option<Stamp>,
 }
 
+/// Whether something was so between the publishing of a message and its arrival.
+fn was(
+    times: &BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
+    key: (ProcessId, Instance),
+    since: Time,
+) -> bool {
+    let mut times = times.get(&key).into_iter().flatten();
+    times.any(|(from, until)| *until >= since && *from <= since + ON_THE_WAY)
+}
+
 impl Watch {
     /// A program subscribes. `false` if it must not: it has the prefix, or word of an earlier
     /// subscription to it may still be on the way.
@@ -255,7 +265,7 @@ impl Watch {
         let mut losses = Vec::new();
         let mut excused = 0;
         // What a node missed every reader of it missed; one may have wanted less.
-        let mut missed: BTreeMap<ProcessId, u64> = BTreeMap::new();
+        let mut missed: BTreeMap<ProcessId, (u64, Option<Stamp>)> = BTreeMap::new();
         for ((process, client), reader) in &self.readers {
             let owed = reader.owed.iter();
             let lost: Vec<(&Stamp, &Owed)> = owed
@@ -267,8 +277,14 @@ impl Watch {
             excused += excuses.len() as u64;
             let dropped = dropped.get(&(*process, *client)).copied().unwrap_or(0);
             let at_node = missed.entry(*process).or_default();
-            let here = (excuses.len() + broken.len()) as u64;
-            *at_node = here.saturating_sub(dropped).max(*at_node);
+            let counted = excuses.iter().filter(|(stamp, owed)| {
+                let instance = self.mine[process].0;
+                let mut places = self.places(stamp, owed);
+                !places.any(|place| was(&self.unknown, (place, instance), owed.at))
+            });
+            let here = (counted.count() + broken.len()) as u64;
+            let first = excuses.first().map(|(stamp, _)| **stamp);
+            *at_node = (here.saturating_sub(dropped), first).max(*at_node);
             if broken.len() as u64 > dropped {
                 let (stamp, owed) = broken[0];
                 losses.push(format!(
@@ -290,7 +306,7 @@ impl Watch {
         let lost = self.planted == Some(Planted::LostCount);
         let unreached = if lost { 0 } else { unreached };
         let all_count = !self.ended.values().any(|it| *it == Ended::Crashed);
-        if all_count && missed.values().sum::<u64>() > unreached {
+        if all_count && missed.values().map(|(count, _)| count).sum::<u64>() > unreached {
             let text = format!("nodes missed {missed:?}, and {unreached} were counted");
             self.report(Kind::Uncounted, text);
         }
@@ -314,16 +330,15 @@ impl Watch {
             return false;
         }
         let instance = self.mine[&process].0;
-        let served = self.served.get(stamp).into_iter().flatten();
-        let mut places = served.chain([&owed.origin]);
-        places.any(|place| self.was_unheld(*place, instance, owed.at))
+        let reasons = [&self.unheld, &self.passed_over, &self.given_up];
+        let mut places = self.places(stamp, owed);
+        places.any(|place| reasons.iter().any(|it| was(it, (place, instance), owed.at)))
     }
 
-    fn was_unheld(&self, place: ProcessId, instance: Instance, since: Time) -> bool {
-        let key = (place, instance);
-        let times = [&self.unheld, &self.passed_over, &self.given_up];
-        let mut times = times.into_iter().flat_map(|it| it.get(&key)).flatten();
-        times.any(|(from, until)| *until >= since && *from <= since + ON_THE_WAY)
+    /// Where a message was, as far as that can be seen.
+    fn places(&self, stamp: &Stamp, owed: &Owed) -> impl Iterator<Item = ProcessId> {
+        let served = self.served.get(stamp).into_iter().flatten();
+        served.copied().chain([owed.origin])
     }
 
     /// At rest every node has handed to its clients, or dropped and counted, what they wanted.
