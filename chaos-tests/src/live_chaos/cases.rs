@@ -1,6 +1,6 @@
 //! The faults, each as it happens to a loaded mesh.
 
-use super::limits::{ANY_TIME, HEAL, KILLED, Limit, ORDERLY, SILENT};
+use super::limits::{ANY_TIME, HEAL, KILLED, Limit, ORDERLY, PARTED, SILENT};
 use super::plans::{five_nodes, saturated, three_nodes};
 use super::saturation::saturate;
 use crate::live::network::Network;
@@ -153,13 +153,13 @@ pub const CASES: [Case; 28] = [
             cut(site, 3, |network| network.cut(ORIGIN, CLIENTS));
         },
     ),
-    case("cut-pair-15", "the same for 15 s", SILENT, |site| {
+    case("cut-pair-15", "the same for 15 s", HEAL, |site| {
         cut(site, 15, |network| network.cut(ORIGIN, CLIENTS));
     }),
     case(
         "split",
         "three nodes and two are cut off from each other for 60 s",
-        SILENT,
+        PARTED,
         split,
     ),
     case(

@@ -153,18 +153,10 @@ impl Gossip {
         } else {
             Duration::ZERO
         };
-        // Only those whom this node asked in vain itself: word of others must not lower the number.
-        let silent = |id: &&NodeId| {
-            let suspicion = self.table.get(**id).and_then(|entry| entry.suspicion);
-            suspicion.is_some_and(|it| it.asked_at.is_some())
-        };
-        let silent = self.table.suspects().iter().filter(silent).count();
-        let others = members.saturating_sub(silent + 1);
-        let others = others.max(members.saturating_sub(2).min(1));
         Patience {
             shortest,
             longest,
-            expected: others.min(self.confirmations()),
+            expected: members.saturating_sub(2).min(self.confirmations()),
             partitioned: self.looks_partitioned(),
             hold,
         }
@@ -202,8 +194,7 @@ impl Gossip {
 struct Patience {
     shortest: u64,
     longest: u64,
-    /// Confirmations after which it is the shortest: no more than there are members to confirm,
-    /// who are not suspect themselves.
+    /// Confirmations after which it is the shortest.
     expected: usize,
     /// So many are suspect that this node may be the one that is cut off.
     partitioned: bool,

@@ -31,6 +31,9 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 /// publishers when it goes on; one whose host is gone is left after this time.
 const PING_TTL: Duration = Duration::from_secs(60);
 
+/// A publisher that is not read is pinged so many times less often: twice within [`PING_TTL`].
+const UNREAD_TICKS: u32 = 3;
+
 /// A publisher that leaves so many questions without an answer is gone. Counted, not timed: a
 /// process that stood still asked nothing meanwhile, and finds the answers when it goes on.
 const UNANSWERED: u32 = 3;
@@ -55,6 +58,8 @@ struct Session<'a> {
     is_publisher: bool,
     heartbeats: bool,
     /// Questions since it was last heard.
+    /// Ticks in which it was not read.
+    unread_ticks: u32,
     unanswered: u32,
     /// Messages in the pipe: where they end in all that was ever queued, how many, their bytes.
     unwritten: VecDeque<(u64, u32, usize)>,
@@ -83,6 +88,7 @@ pub(super) async fn run(
         scanned: Scanned::default(),
         is_publisher,
         heartbeats: is_publisher && remote.minor > 0,
+        unread_ticks: 0,
         unanswered: 0,
         unwritten: VecDeque::new(),
         parting: None,
@@ -318,6 +324,12 @@ impl Session<'_> {
         }
         if !reading {
             self.unanswered = 0;
+            // A publisher that has ended leaves what it sent to its kernel, which drops all of it
+            // when anything comes for it. So it is written to as seldom as its patience allows.
+            self.unread_ticks += 1;
+            if !self.unread_ticks.is_multiple_of(UNREAD_TICKS) {
+                return Ok(());
+            }
         } else if self.unanswered >= UNANSWERED {
             return Err(CloseReason::HeartbeatTimeout);
         }
