@@ -41,7 +41,7 @@ pub const KILLED: &[Limit] = &[limit(PAUSE, 1500), ONE_VIEW_SOON];
 pub const SILENT: &[Limit] = &[limit(PAUSE, 3500), ONE_VIEW_SOON];
 
 /// Nothing is heard of many nodes at once: the smaller side has few to confirm that they are gone.
-pub const PARTED: &[Limit] = &[limit(PAUSE, 5000), ONE_VIEW_SOON];
+pub const PARTED: &[Limit] = &[limit(PAUSE, 6000), ONE_VIEW_SOON];
 
 /// A killed process is found.
 pub const FOUND: &[Limit] = &[limit(HELD_DEAD, 1200)];
