@@ -38,9 +38,7 @@ impl Suspicion {
             asked_at: None,
         }
     }
-}
 
-impl Suspicion {
     pub(crate) fn asked_at(self) -> Option<Duration> {
         self.asked_at
     }

@@ -57,9 +57,9 @@ struct Session<'a> {
     scanned: Scanned,
     is_publisher: bool,
     heartbeats: bool,
-    /// Questions since it was last heard.
     /// Ticks in which it was not read.
     unread_ticks: u32,
+    /// Questions since it was last heard.
     unanswered: u32,
     /// Messages in the pipe: where they end in all that was ever queued, how many, their bytes.
     unwritten: VecDeque<(u64, u32, usize)>,
