@@ -1,9 +1,10 @@
 //! A subscriber that does not read: what each queue policy does to it, and that it harms nobody.
 
-use chaos_tests::live::raw::Raw;
+use chaos_tests::live::raw::{Raw, frame, greeting, ready};
 use chaos_tests::live::socket::{publisher, receive_data, subscriber};
 use chaos_tests::live::wait::PATIENCE;
 use chaos_tests::live::{Mesh, Node, wait};
+use std::io::{Read, Write};
 use std::time::Duration;
 use zmesh_node::report;
 
@@ -41,13 +42,17 @@ fn dropped(mesh: &Mesh) -> u64 {
         .sum()
 }
 
+fn message(number: u32) -> [Vec<u8>; 2] {
+    let mut payload = vec![0; SIZE];
+    payload[..4].copy_from_slice(&number.to_be_bytes());
+    [b"slow".to_vec(), payload]
+}
+
 /// Publishes everything; gives the socket, which must stay open until all is handed over.
 fn publish(context: &zmq::Context, mesh: &Mesh) -> zmq::Socket {
     let socket = publisher(context, mesh.nodes[0].endpoint());
     for number in 0..COUNT {
-        let mut payload = vec![0; SIZE];
-        payload[..4].copy_from_slice(&number.to_be_bytes());
-        socket.send_multipart([&b"slow"[..], &payload], 0).unwrap();
+        socket.send_multipart(message(number), 0).unwrap();
     }
     socket
 }
@@ -154,6 +159,61 @@ fn disconnect_closes_the_slow_one_with_a_counted_reason() {
         wait::until_true("it to be counted", || {
             last(&mesh).closed("slow_subscriber") == 1
         });
+    }
+}
+
+/// A publisher in ZMTP 3.1, which the node sends PINGs, that has read what the node said.
+fn publisher_by_hand(address: &str) -> Raw {
+    let mut raw = Raw::connect(address);
+    raw.say(&[&greeting(1)[..], &ready("PUB")].concat());
+    let mut theirs = [0; 64];
+    raw.stream.read_exact(&mut theirs).expect("a greeting");
+    assert!(raw.frame().1.starts_with(b"\x05READY"));
+    assert!(raw.frame().1.starts_with(b"\x09SUBSCRIBE"));
+    raw
+}
+
+/// Whatever comes for a publisher that has ended makes its kernel drop what it had sent, a PING as
+/// well: each publisher that is read gets one every 10 s.
+#[test]
+fn a_publisher_that_ended_while_it_was_not_read_has_lost_nothing() {
+    let (mesh, mut slow) = slow_reader(1, "block");
+    let the_publisher = || {
+        let all = mesh.nodes[0].ask::<report::Connections>("/api/v1/connections");
+        let mut all = all.into_iter().flat_map(|it| it.connections);
+        all.find(|it| it.socket_type == "PUB")
+            .expect("it is not read")
+    };
+    let mut sender = publisher_by_hand(&mesh.nodes[0].client);
+    sender.stream.set_nonblocking(true).unwrap();
+    let mut written = 0;
+    let as_sent = |number| {
+        let [topic, payload] = message(number);
+        [frame(&topic, true), frame(&payload, false)].concat()
+    };
+    let length = as_sent(0).len();
+    wait::until_true("all buffers to be full", || {
+        let before = written;
+        let mut write = || {
+            let rest = &as_sent((written / length) as u32)[written % length..];
+            sender.stream.write(rest).map(|count| written += count)
+        };
+        while write().is_ok() {}
+        let is_full = slow_connection(&mesh).full_for_seconds.is_some();
+        is_full && written == before && the_publisher().paused
+    });
+    // Its operating system has what the node's has no room for.
+    drop(sender);
+    let ended_at = the_publisher().age_seconds;
+    wait::until_true("the time in which it would be pinged", || {
+        let still = the_publisher();
+        assert!(still.paused);
+        still.age_seconds > ended_at + 11.0
+    });
+    for expected in 0..written / length {
+        slow.frame();
+        let (_, payload) = slow.frame();
+        assert_eq!(payload[..4], (expected as u32).to_be_bytes());
     }
 }
 

@@ -11,12 +11,13 @@ mod receive;
 mod refusal;
 mod relay;
 mod send;
+mod sign;
 pub(crate) mod suspicion;
 mod sync;
 mod twin;
 mod view;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -31,6 +32,7 @@ use self::join::Join;
 use self::leave::Leave;
 use self::probe::Probes;
 use self::relay::Relays;
+use self::sign::Signs;
 use self::twin::Twin;
 use self::view::View;
 use crate::clock::Clock;
@@ -106,6 +108,7 @@ pub struct Gossip {
     probes: Probes,
     doubts: Doubts,
     relays: Relays,
+    signs: Signs,
     twin: Twin,
     view: View,
     leave: Option<Leave>,
@@ -161,6 +164,7 @@ impl Gossip {
             probes,
             doubts: Doubts::default(),
             relays: Relays::default(),
+            signs: Signs::default(),
             twin: Twin::default(),
             view: View::default(),
             leave: None,
@@ -227,6 +231,13 @@ impl Gossip {
         } else {
             self.stats.records_rejected += 1;
         }
+    }
+
+    /// How long ago the links last brought something, by the nonces of their peers; all that are
+    /// open. See the module `sign`.
+    pub fn handle_signs_of_life(&mut self, ago: BTreeMap<u64, Duration>, now: Duration) {
+        self.enter(now);
+        self.take_signs(ago);
     }
 
     /// The addresses of a seed, in answer to [`Output::Resolve`]; empty if the name is unknown.

@@ -26,6 +26,8 @@ pub struct Stats {
     pub probes_indirect: u64,
     /// Probes that nobody answered.
     pub probes_failed: u64,
+    /// Those of them whose target was not suspected: its link brought something.
+    pub probes_spared: u64,
     /// Refused connections that pointed at a member.
     pub refused_connections: u64,
     /// Lost connections that pointed at a member.

@@ -29,6 +29,11 @@ pub(crate) struct Entry {
     pub(crate) suspicion: Option<Suspicion>,
     /// When its address last refused a connection; forgotten when it is heard.
     pub(crate) refused_at: Option<Duration>,
+    /// When it was last heard itself, over gossip.
+    pub(crate) heard_at: Duration,
+    /// When it was first not suspected because its link brought something. Forgotten when it is
+    /// heard.
+    pub(crate) spared_at: Option<Duration>,
     /// When it was last told that it is held suspect or dead.
     pub(crate) accused_at: Option<Duration>,
     /// Its view hash when it was last heard.
@@ -269,6 +274,8 @@ impl Entry {
             rtt: Rtt::default(),
             suspicion: None,
             refused_at: None,
+            heard_at: Duration::ZERO,
+            spared_at: None,
             accused_at: None,
             view: None,
             lag: Duration::ZERO,

@@ -190,13 +190,15 @@ fn targets(view: &View, me: [u8; 16]) -> HashMap<Instance, Target> {
 }
 
 /// Drives the core's time-outs. How late this task is woken is the data thread's lag, which
-/// membership passes on: a node whose data thread hangs is seen.
+/// membership passes on: a node whose data thread hangs is seen. Membership is also told whom the
+/// links have heard.
 async fn keep_time(hub: Rc<Hub>) {
     loop {
         let deadline = hub.look(|router| router.next_deadline());
         let due = Instant::now() + deadline.saturating_sub(hub.now());
         tokio::time::sleep_until(due).await;
         hub.gossip.lag(due.elapsed());
+        hub.gossip.signs_of_life(hub.signs_of_life());
         hub.input(|router, now| router.handle_timeout(now));
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Side {
 #[derive(Debug, Default)]
 pub(crate) struct Handle {
     pub(crate) wake: Notify,
+    /// When a link last brought something.
+    pub(crate) heard: Cell<Time>,
     /// Set when the connection has to go.
     pub(crate) closing: Cell<bool>,
     /// What a client's session took from the core and has not written.
@@ -260,6 +262,20 @@ impl Hub {
         }
     }
 
+    /// How long ago the open links last brought something, by peer.
+    pub(crate) fn signs_of_life(&self) -> BTreeMap<u64, Time> {
+        let now = self.now();
+        let mut signs = BTreeMap::new();
+        for ((peer, _), handle) in self.links.borrow().iter() {
+            let ago = now.saturating_sub(handle.heard.get());
+            signs
+                .entry(peer.0)
+                .and_modify(|least: &mut Time| *least = ago.min(*least))
+                .or_insert(ago);
+        }
+        signs
+    }
+
     /// A number for a new client.
     pub(crate) fn next_client(&self) -> ClientId {
         let id = self.next_client.get();
@@ -270,6 +286,7 @@ impl Hub {
     /// Makes a link known. The one that it replaces is told to go.
     pub(crate) fn add_link(&self, peer: Instance, side: Side) -> Rc<Handle> {
         let handle = Rc::new(Handle::default());
+        handle.heard.set(self.now());
         if let Some(old) = self
             .links
             .borrow_mut()

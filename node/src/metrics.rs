@@ -356,7 +356,8 @@ fn probes(r: &Registry) -> Result<IntCounterVec, prometheus::Error> {
     counters(
         r,
         "zmesh_gossip_probes_total",
-        "Probes of members: started, asked of helpers too, failed, answered by somebody else.",
+        "Probes of members: started, asked of helpers too, failed, \
+         spared since the link had brought something, answered by somebody else.",
         &["stage"],
     )
 }

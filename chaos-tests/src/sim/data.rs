@@ -152,6 +152,8 @@ impl Data {
         }
         if now >= self.router.next_deadline() {
             self.router.handle_timeout(now);
+            let signs = self.links.signs_of_life(now);
+            gossiper.machine.handle_signs_of_life(signs, now);
         }
         self.links.run(&mut self.router, now, outside);
         self.join(now, gossiper);

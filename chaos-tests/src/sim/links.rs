@@ -209,6 +209,26 @@ impl Links {
         self.due_at = dials.chain(accepted).min().unwrap_or(Time::MAX);
     }
 
+    /// How long ago the open links last brought something, by the nonces of their peers.
+    pub fn signs_of_life(&self, now: Time) -> BTreeMap<u64, Time> {
+        let dialed = self
+            .dials
+            .iter()
+            .filter_map(|(peer, dial)| match &dial.wire {
+                Wire::Up(carrying) => Some((peer.0, carrying.brought)),
+                _ => None,
+            });
+        let accepted = self.accepted.values();
+        let accepted = accepted.filter_map(|it| Some((it.peer?.0, it.carrying.brought)));
+        let mut signs = BTreeMap::new();
+        for (peer, brought) in dialed.chain(accepted) {
+            let ago = now.saturating_sub(brought);
+            let least: &mut Time = signs.entry(peer).or_insert(ago);
+            *least = ago.min(*least);
+        }
+        signs
+    }
+
     /// Whether nothing waits to be written on any link.
     pub fn is_idle(&self) -> bool {
         let dials = self.dials.values().map(|dial| match &dial.wire {

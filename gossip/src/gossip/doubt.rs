@@ -1,7 +1,8 @@
-//! Deaths that are told from beyond a cut. Who was held dead and is heard again holds dead, in its
-//! turn, those from whom it was cut off; it would be believed by them all, and for a moment
-//! everybody would hold dead whom nothing ever happened to. So its word waits until the subject
-//! has had the time to refute. That is no more than a slow packet.
+//! Deaths that are told and doubted, above all from beyond a cut. Who was held dead and is heard
+//! again holds dead, in its turn, those from whom it was cut off; it would be believed by them all,
+//! and for a moment everybody would hold dead whom nothing ever happened to. So its word waits
+//! until the subject has had the time to refute. So does the death of a process whose link has just
+//! brought something. That is no more than a slow packet.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -42,8 +43,8 @@ impl Gossip {
         same && (entry.member.state == State::Dead || back)
     }
 
-    /// Takes in a record from beyond a cut, later if it is the death of a member held alive.
-    pub(super) fn learn_from_beyond(&mut self, record: Member) {
+    /// Takes in a record that may be wrong, later if it is the death of a member held alive.
+    pub(super) fn doubt(&mut self, record: Member) {
         let known = self.table.get(record.id).map(|entry| &entry.member);
         let held_alive = known.is_some_and(|known| {
             let same = known.instance() == record.instance();

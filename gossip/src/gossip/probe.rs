@@ -363,6 +363,10 @@ impl Gossip {
         };
         self.stats.probes_failed += 1;
         self.await_late_answer(seq, &probe);
+        if self.is_spared((probe.target, probe.nonce), probe.sent) {
+            self.stats.probes_spared += 1;
+            return;
+        }
         let refuses = self.refuses(probe.target);
         let quick = refuses && (probe.refused || self.all_refuse(&probe.helpers));
         if !refuses && probe.answers.len() < probe.helpers.len() {

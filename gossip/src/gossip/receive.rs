@@ -77,11 +77,13 @@ impl Gossip {
             Body::SyncRes { .. } => records.iter().map(|r| (r.id, r.claim())).collect(),
             _ => BTreeMap::new(),
         };
-        if self.is_from_beyond(&header) {
-            let records = records.into_iter();
-            records.for_each(|record| self.learn_from_beyond(record));
-        } else {
-            records.into_iter().for_each(|record| self.learn(record));
+        let beyond = self.is_from_beyond(&header);
+        for record in records {
+            if beyond || self.is_doubtful(&record) {
+                self.doubt(record);
+            } else {
+                self.learn(record);
+            }
         }
         self.heard(&header);
         self.answer(&header, body, &told);
@@ -130,12 +132,14 @@ impl Gossip {
     /// What the header of any packet from another node tells.
     fn heard(&mut self, header: &Header) {
         self.end_isolation();
-        let digest = self.table.digest();
+        let (now, digest) = (self.now, self.table.digest());
         if let Some(entry) = self.table.get_mut(header.from) {
             match (header.epoch, header.nonce).cmp(&entry.member.instance()) {
                 Ordering::Equal => {
                     entry.view = Some(header.view);
                     entry.refused_at = None;
+                    entry.heard_at = now;
+                    entry.spared_at = None;
                     let held = matches!(entry.member.state, State::Suspect | State::Dead);
                     if held && header.incarnation <= entry.member.incarnation {
                         self.accuse(header);

@@ -17,6 +17,8 @@ struct Relay {
     asker: NodeId,
     asker_seq: u32,
     target: NodeId,
+    nonce: u64,
+    sent: Duration,
     address: String,
     /// When the asker is told that there was no answer; `None` once it was.
     nack_at: Option<Duration>,
@@ -66,6 +68,8 @@ impl Gossip {
             asker: header.from,
             asker_seq,
             target,
+            nonce,
+            sent: self.now,
             address,
             nack_at: Some(self.now + direct),
             until: self.now + direct.max(self.window(target)),
@@ -75,10 +79,18 @@ impl Gossip {
 
     pub(super) fn relays_due(&mut self) {
         let now = self.now;
-        let waiting = self.relays.waiting.iter_mut();
-        let late = waiting.filter(|(_, relay)| relay.nack_at.is_some_and(|at| at <= now));
+        let late = |relay: &Relay| relay.nack_at.is_some_and(|at| at <= now);
+        let waiting = self.relays.waiting.iter();
+        let heard: Vec<u32> = waiting
+            .filter(|(_, it)| late(it) && self.has_sign(it.nonce, it.sent))
+            .map(|(&seq, _)| seq)
+            .collect();
+        // Over a link.
+        heard
+            .into_iter()
+            .for_each(|seq| self.end_relay(seq, Outcome::Ack));
         let mut late_for = Vec::new();
-        for (_, relay) in late {
+        for relay in self.relays.waiting.values_mut().filter(|it| late(it)) {
             relay.nack_at = None;
             late_for.push((relay.asker, relay.asker_seq));
         }

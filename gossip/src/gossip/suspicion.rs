@@ -132,7 +132,11 @@ impl Gossip {
         let entry = self.table.get(id)?;
         let suspicion = entry.suspicion?;
         let accusers = entry.member.accusers.len();
-        let deadline = suspicion.since + patience.with(accusers, self.lateness_of(id));
+        let since = self.silent_since(entry.member.nonce, suspicion.since);
+        let mute_others = patience.mute.iter().filter(|mute| **mute != id).count();
+        let others = patience.others.saturating_sub(mute_others);
+        let time = patience.with((accusers, others), self.lateness_of(id));
+        let deadline = since + time;
         if let Some(quick) = suspicion.quick {
             return Some(quick.min(deadline));
         }
@@ -154,14 +158,32 @@ impl Gossip {
         Patience {
             shortest,
             longest,
-            expected: members.saturating_sub(2).min(self.confirmations()),
+            others: members.saturating_sub(2),
+            confirmations: self.config.confirmations.min(MAX_ACCUSERS - 1),
+            mute: self.mute(Duration::from_micros(shortest)),
             partitioned: self.looks_partitioned(),
             hold,
         }
     }
 
-    fn confirmations(&self) -> usize {
-        self.config.confirmations.min(MAX_ACCUSERS - 1)
+    /// Suspects from whom nothing at all has come for so long: they can confirm nothing.
+    fn mute(&self, shortest: Duration) -> Vec<NodeId> {
+        let is_mute = |id: &&NodeId| {
+            let entry = self.table.get(**id);
+            let suspicion = entry.and_then(|entry| entry.suspicion);
+            entry.zip(suspicion).is_some_and(|(entry, suspicion)| {
+                let since = suspicion.since;
+                since + shortest <= self.now
+                    && entry.heard_at < since
+                    && !self.has_sign(entry.member.nonce, since)
+            })
+        };
+        self.table
+            .suspects()
+            .iter()
+            .filter(is_mute)
+            .copied()
+            .collect()
     }
 
     /// Nobody is heard although more than one could be.
@@ -188,12 +210,16 @@ impl Gossip {
 }
 
 /// How long members may stay suspect, depending on how many accuse them. Times in microseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Patience {
     shortest: u64,
     longest: u64,
-    /// Confirmations after which it is the shortest.
-    expected: usize,
+    /// Members besides this node and the suspect.
+    others: usize,
+    /// Confirmations after which it is the shortest, where so many are possible.
+    confirmations: usize,
+    /// Those of whom nothing is to be expected.
+    mute: Vec<NodeId>,
     /// So many are suspect that this node may be the one that is cut off.
     partitioned: bool,
     /// Added while this node doubts its own ears.
@@ -201,15 +227,17 @@ struct Patience {
 }
 
 impl Patience {
-    fn with(&self, accusers: usize, lateness: Duration) -> Duration {
+    /// For so many accusers, and others who could be.
+    fn with(&self, (accusers, others): (usize, usize), lateness: Duration) -> Duration {
         let came = accusers.saturating_sub(1).min(MAX_ACCUSERS - 1);
         if self.partitioned && came == 0 {
             return Duration::from_micros(self.longest);
         }
-        let shrink = (self.longest - self.shortest) * SHRINK[self.expected][came] / 1000;
+        let expected = others.min(self.confirmations);
+        let shrink = (self.longest - self.shortest) * SHRINK[expected][came] / 1000;
         let longest = Duration::from_micros(self.longest);
         // Where one other or nobody can confirm, only time tells a death from a bad network.
-        let lateness = lateness * if self.expected < 2 { FEW_CONFIRM } else { 1 };
+        let lateness = lateness * if expected < 2 { FEW_CONFIRM } else { 1 };
         Duration::from_micros(self.longest - shrink).max(lateness.min(longest))
     }
 }
@@ -241,20 +269,19 @@ mod tests {
         let patience = |partitioned| Patience {
             shortest: 1_000_000,
             longest: 6_000_000,
-            expected: 1,
+            others: 1,
+            confirmations: 3,
+            mute: Vec::new(),
             partitioned,
             hold: Duration::ZERO,
         };
         let seconds = |partitioned, accusers| {
-            let time = patience(partitioned).with(accusers, Duration::ZERO);
+            let time = patience(partitioned).with((accusers, 1), Duration::ZERO);
             time.as_secs()
         };
         assert_eq!((seconds(true, 1), seconds(true, 2)), (6, 1));
-        let few = Patience {
-            expected: 0,
-            ..patience(true)
-        };
-        assert_eq!(few.with(1, Duration::ZERO).as_secs(), 6);
+        let few = patience(true).with((1, 0), Duration::ZERO);
+        assert_eq!(few.as_secs(), 6);
     }
 
     #[test]

@@ -4,3 +4,4 @@ mod faults;
 mod joining;
 mod network;
 mod records;
+mod signs;

@@ -127,6 +127,7 @@ fn copy_into_metrics(shared: &Shared, stats: &Stats, peers: &[PeerStats]) {
     raise(&probes("started"), gossip.probes);
     raise(&probes("indirect"), gossip.probes_indirect);
     raise(&probes("failed"), gossip.probes_failed);
+    raise(&probes("spared"), gossip.probes_spared);
     raise(&probes("wrong_target"), gossip.wrong_targets);
 }
 

@@ -27,12 +27,12 @@ use crate::zmtp::pipe::Pipe;
 const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// libzmq closes a connection on which it got a PING and then nothing for so long, with all that
-/// the kernel still holds of what was sent. A node that stands still for half a minute finds its
-/// publishers when it goes on; one whose host is gone is left after this time.
-const PING_TTL: Duration = Duration::from_secs(60);
+/// the kernel still holds of what was sent. A publisher whose node's host is gone leaves after this
+/// time; TCP alone takes a quarter of an hour, and an idle one never finds out.
+const PING_TTL: Duration = Duration::from_secs(300);
 
 /// A publisher that is not read is pinged so many times less often: twice within [`PING_TTL`].
-const UNREAD_TICKS: u32 = 3;
+const UNREAD_TICKS: u32 = 15;
 
 /// A publisher that leaves so many questions without an answer is gone. Counted, not timed: a
 /// process that stood still asked nothing meanwhile, and finds the answers when it goes on.
@@ -57,8 +57,10 @@ struct Session<'a> {
     scanned: Scanned,
     is_publisher: bool,
     heartbeats: bool,
-    /// Ticks in which it was not read.
+    /// Ticks since it was last read.
     unread_ticks: u32,
+    /// Whether the last read left nothing.
+    drained: bool,
     /// Questions since it was last heard.
     unanswered: u32,
     /// Messages in the pipe: where they end in all that was ever queued, how many, their bytes.
@@ -89,6 +91,7 @@ pub(super) async fn run(
         is_publisher,
         heartbeats: is_publisher && remote.minor > 0,
         unread_ticks: 0,
+        drained: true,
         unanswered: 0,
         unwritten: VecDeque::new(),
         parting: None,
@@ -251,6 +254,8 @@ impl Session<'_> {
                 return Ok(());
             }
             let read = self.pipe.read(&mut self.hub.arena.borrow_mut())?;
+            self.unread_ticks = 0;
+            self.drained = matches!(read, Read::Blocked);
             match read {
                 Read::Blocked => return Ok(()),
                 Read::Closed => return Err(CloseReason::PeerClosed),
@@ -261,6 +266,7 @@ impl Session<'_> {
                 }
             }
             if self.pipe.is_drained() {
+                self.drained = true;
                 return Ok(());
             }
         }
@@ -306,6 +312,7 @@ impl Session<'_> {
             }
             // A client that does not read its answers gets no more of them.
             Request::Ping(_) if !self.pipe.has_room() || self.parted() => {}
+            Request::Ping(_) if self.pipe.peer_has_ended() => {}
             Request::Ping(data) => {
                 self.pipe.queue(Bytes::from(heartbeat::pong(&data)));
             }
@@ -324,14 +331,16 @@ impl Session<'_> {
         }
         if !reading {
             self.unanswered = 0;
-            // A publisher that has ended leaves what it sent to its kernel, which drops all of it
-            // when anything comes for it. So it is written to as seldom as its patience allows.
-            self.unread_ticks += 1;
-            if !self.unread_ticks.is_multiple_of(UNREAD_TICKS) {
-                return Ok(());
-            }
         } else if self.unanswered >= UNANSWERED {
             return Err(CloseReason::HeartbeatTimeout);
+        }
+        self.unread_ticks += 1;
+        // A publisher that has ended leaves what it sent to its kernel, which drops all of it when
+        // anything comes for it. Its end is seen behind what the kernel here has room for; what
+        // waits beyond that is pinged as seldom as the patience of a living one allows.
+        let overdue = self.unread_ticks.is_multiple_of(UNREAD_TICKS);
+        if !(reading && self.drained || overdue) || self.pipe.peer_has_ended() {
+            return Ok(());
         }
         self.unanswered += 1;
         if self.pipe.has_room() {

@@ -101,11 +101,12 @@ impl Router {
     }
 
     /// Whether the link from a peer must not be read now: its records wait for the interest of
-    /// nodes that its view has and this node's has not.
+    /// nodes that its view has and this node's has not. Its own interest does not wait: two that
+    /// return at once would wait for each other's.
     pub fn is_held(&self, peer: Instance) -> bool {
         let slot = self.peers.find(peer);
         slot.and_then(|slot| self.peers.get(slot))
-            .is_some_and(|peer| !peer.awaiting.is_empty())
+            .is_some_and(|peer| !peer.awaiting.is_empty() && peer.introduced)
     }
 
     /// A peer's message came over the link that it dialed.
@@ -119,7 +120,8 @@ impl Router {
             return Ok(());
         };
         let peer = self.peers.get_mut(slot);
-        if !peer.awaiting.is_empty() {
+        let introduces = matches!(message, Message::Interest { snapshot: true, .. });
+        if !peer.awaiting.is_empty() && !introduces {
             peer.held.push_back(message);
             return Ok(());
         }
@@ -234,6 +236,7 @@ impl Router {
         peer.interest = Some(version);
         peer.given_up = false;
         if snapshot {
+            peer.introduced = true;
             self.name_again(slot, version);
         }
         let peer = self.peers.get_mut(slot);

@@ -112,6 +112,8 @@ pub(crate) struct PeerState {
     pub(crate) passed_over: bool,
 
     pub(crate) accepted: bool,
+    /// What its clients want has come over that link, as the first thing on it.
+    pub(crate) introduced: bool,
     pub(crate) acks: BTreeMap<(Instance, u16), u64>,
     pub(crate) dones: BTreeMap<u16, u64>,
     pub(crate) interest_ack: Option<u64>,
@@ -285,6 +287,7 @@ impl PeerState {
             progress_at: now,
             passed_over: false,
             accepted: false,
+            introduced: false,
             acks: BTreeMap::new(),
             dones: BTreeMap::new(),
             interest_ack: None,
@@ -338,6 +341,7 @@ impl PeerState {
 
     pub(crate) fn accepted_closed(&mut self) {
         self.accepted = false;
+        self.introduced = false;
         self.acks.clear();
         self.dones.clear();
         self.interest_ack = None;

@@ -1,9 +1,10 @@
 //! The way to the gossip thread: a bounded queue, and a socket that wakes it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zmesh_gossip::Member;
@@ -47,6 +48,8 @@ struct Marks {
     /// When the data thread last said how late it is, in milliseconds since `born`, and how late.
     beat_ms: AtomicU64,
     lag_ms: AtomicU64,
+    /// When that was, and how long before it the links last brought something, by peer.
+    signs: Mutex<Option<(Instant, BTreeMap<u64, Duration>)>>,
     ready: AtomicBool,
     leaving: AtomicBool,
     handed_on: AtomicBool,
@@ -125,6 +128,25 @@ impl GossipCommands {
         let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
         self.marks.lag_ms.store(ms, Ordering::Relaxed);
         self.marks.beat_ms.store(self.age_ms(), Ordering::Relaxed);
+    }
+
+    /// How long ago the links last brought something, by the nonces of their peers. Wakes nobody:
+    /// it is looked at before anything is done that depends on it.
+    pub(crate) fn signs_of_life(&self, ago: BTreeMap<u64, Duration>) {
+        *self.signs() = Some((Instant::now(), ago));
+    }
+
+    /// The signs that were told since the last look.
+    pub(super) fn latest_signs(&self) -> Option<BTreeMap<u64, Duration>> {
+        let (at, mut ago) = self.signs().take()?;
+        let since = at.elapsed();
+        ago.values_mut().for_each(|ago| *ago += since);
+        Some(ago)
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Option<(Instant, BTreeMap<u64, Duration>)>> {
+        let signs = self.marks.signs.lock();
+        signs.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn age_ms(&self) -> u64 {

@@ -135,6 +135,9 @@ impl Driver {
         self.commands.heard();
         self.machine.set_lag(self.commands.latest_lag());
         let now = self.now();
+        if let Some(ago) = self.commands.latest_signs() {
+            self.machine.handle_signs_of_life(ago, now);
+        }
         let asked = self.commands.asked();
         if asked.leaving {
             self.machine.set_leaving(now);

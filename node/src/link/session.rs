@@ -230,7 +230,7 @@ impl<'a> Link<'a> {
                     // older than what the new one has begun with.
                     let replaced = handle.closing.get();
                     if !held && !replaced && (ready.is_readable() || ready.is_read_closed()) {
-                        self.read(peer, side).await?;
+                        self.read(peer, side, handle).await?;
                     }
                 }
                 () = handle.wake.notified() => {
@@ -279,15 +279,15 @@ impl<'a> Link<'a> {
         any
     }
 
-    async fn read(&mut self, peer: Instance, side: Side) -> Result<(), LinkError> {
+    async fn read(&mut self, peer: Instance, side: Side, handle: &Handle) -> Result<(), LinkError> {
         for _ in 0..READS_PER_TURN {
             let read = self.pipe.read(&mut self.hub.arena.borrow_mut())?;
             match read {
                 Read::Blocked => return Ok(()),
                 Read::Closed => return Err(LinkError::Closed),
-                Read::More => self.heard = Instant::now(),
+                Read::More => self.hear(handle),
                 Read::Data(data) => {
-                    self.heard = Instant::now();
+                    self.hear(handle);
                     self.unreplied += data.len();
                     self.scan(data)?;
                     self.hand_over(peer, side)?;
@@ -299,6 +299,11 @@ impl<'a> Link<'a> {
         }
         tokio::task::yield_now().await;
         Ok(())
+    }
+
+    fn hear(&mut self, handle: &Handle) {
+        self.heard = Instant::now();
+        handle.heard.set(self.hub.now());
     }
 
     fn scan(&mut self, data: BytesMut) -> Result<(), LinkError> {

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
@@ -48,6 +50,15 @@ impl Pipe {
             (false, false) => return std::future::pending().await,
         };
         self.stream.ready(interest).await
+    }
+
+    /// Whether the peer has ended its side, as far as is known here: what it has sent may not have
+    /// been read.
+    pub(crate) fn peer_has_ended(&self) -> bool {
+        let ready = pin!(self.stream.ready(Interest::READABLE));
+        let mut context = Context::from_waker(Waker::noop());
+        let ready = ready.poll(&mut context);
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Reads once.

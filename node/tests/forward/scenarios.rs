@@ -282,6 +282,38 @@ fn a_node_that_waits_for_the_interest_of_another_is_not_passed_over() {
 }
 
 #[test]
+fn two_nodes_that_return_at_once_do_not_wait_for_each_other() {
+    let mut world = at_rest(Plan::calm(12));
+    let now = world.now;
+    let here = world.process(A).membership.topology();
+    let mut alone = here.clone();
+    alone
+        .gone
+        .extend(alone.peers.drain(..).map(|peer| peer.instance));
+    let router = &mut world.process(A).router;
+    router.handle_topology(alone, now);
+    for peer in [B, C] {
+        router.handle_accepted_closed(peer);
+        router.handle_link_down(peer, now);
+    }
+    // Their links are there, and what they want is still on its way when both are held alive.
+    router.handle_accepted(B, now);
+    router.handle_accepted(C, now);
+    router.handle_topology(here, now);
+    for (peer, version) in [(B, 1), (C, 1)] {
+        assert!(!router.is_held(peer));
+        let (snapshot, changes) = (true, vec![(true, b"a".to_vec())]);
+        let interest = Message::Interest {
+            version,
+            snapshot,
+            changes,
+        };
+        router.handle_message(peer, interest, now).unwrap();
+    }
+    assert!(!router.is_held(B) && !router.is_held(C));
+}
+
+#[test]
 fn no_subscription_is_ready_while_a_member_that_may_live_is_held_dead() {
     let mut world = at_rest(Plan::calm(9));
     world.open_subscriber(B);

@@ -16,6 +16,8 @@ use crate::sim::stream::{Incoming, Stream};
 pub(super) struct Carrying {
     pub(super) stream: Stream,
     pub(super) heard: Time,
+    /// When it last brought something.
+    pub(super) brought: Time,
     pub(super) next_ping: Time,
     pub(super) unreplied: usize,
     pub(super) reply_at: Option<Time>,
@@ -29,6 +31,7 @@ impl Carrying {
             quiet,
             stream,
             heard: now,
+            brought: now,
             next_ping: now,
             unreplied: 0,
             reply_at: None,
@@ -44,7 +47,7 @@ impl Carrying {
         let items = messages(&mut self.stream, outside)?;
         let taken = self.stream.taken - before;
         if taken > 0 {
-            self.heard = now;
+            (self.heard, self.brought) = (now, now);
             self.unreplied += taken;
         }
         Some(items)
@@ -101,7 +104,7 @@ impl Carrying {
             && self.stream.unwritten() == 0
             && outside.exchange(self.stream.end, bytes, false)
         {
-            self.heard = now;
+            (self.heard, self.brought) = (now, now);
             return;
         }
         if self.stream.has_room() {
