@@ -99,7 +99,10 @@ fn a_record_raised_by_another_is_found() {
 
 #[test]
 fn a_node_that_hears_nobody_and_declares_deaths_is_found() {
-    finds(Planted::DeafDeath, Kind::DeafDeath, with(Fault::Isolate));
+    finds(Planted::DeafDeath, Kind::DeafDeath, |plan| {
+        with(Fault::Isolate)(plan);
+        plan.trouble = Duration::from_secs(120);
+    });
 }
 
 #[test]

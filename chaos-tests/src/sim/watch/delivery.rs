@@ -19,7 +19,7 @@ use crate::sim::Time;
 use crate::sim::clients::{TOPICS, spans, stamp};
 use crate::sim::process::ProcessId;
 
-/// No message is on its way for longer.
+/// No message is on its way for longer, from where it was taken or served.
 const ON_THE_WAY: Time = Time::from_secs(60);
 
 /// How a process ended.
@@ -52,14 +52,17 @@ pub(super) struct Reader {
     swapped: Option<Stamp>,
 }
 
-/// Whether something was so between the publishing of a message and its arrival.
+/// A node that had a message, when it got it and when for the last time.
+type Place = (ProcessId, Time, Time);
+
+/// Whether something was so for a node and an instance while a message was there or on its way.
 fn was(
     times: &BTreeMap<(ProcessId, Instance), Vec<(Time, Time)>>,
-    key: (ProcessId, Instance),
-    since: Time,
+    (place, first, last): Place,
+    instance: Instance,
 ) -> bool {
-    let mut times = times.get(&key).into_iter().flatten();
-    times.any(|(from, until)| *until >= since && *from <= since + ON_THE_WAY)
+    let mut times = times.get(&(place, instance)).into_iter().flatten();
+    times.any(|(from, until)| *until >= first && *from <= last + ON_THE_WAY)
 }
 
 impl Watch {
@@ -179,8 +182,9 @@ impl Watch {
                 .and_then(|it| stamp(topic, it))
             {
                 let served = self.served.entry(stamp).or_default();
-                if !served.contains(&process) {
-                    served.push(process);
+                match served.iter_mut().find(|(by, _, _)| *by == process) {
+                    Some((_, _, last)) => *last = self.now,
+                    None => served.push((process, self.now, self.now)),
                 }
             }
         }
@@ -280,7 +284,7 @@ impl Watch {
             let counted = excuses.iter().filter(|(stamp, owed)| {
                 let instance = self.mine[process].0;
                 let mut places = self.places(stamp, owed);
-                !places.any(|place| was(&self.unknown, (place, instance), owed.at))
+                !places.any(|place| was(&self.unknown, place, instance))
             });
             let here = (counted.count() + broken.len()) as u64;
             let first = excuses.first().map(|(stamp, _)| **stamp);
@@ -332,13 +336,13 @@ impl Watch {
         let instance = self.mine[&process].0;
         let reasons = [&self.unheld, &self.passed_over, &self.given_up];
         let mut places = self.places(stamp, owed);
-        places.any(|place| reasons.iter().any(|it| was(it, (place, instance), owed.at)))
+        places.any(|place| reasons.iter().any(|it| was(it, place, instance)))
     }
 
     /// Where a message was, as far as that can be seen.
-    fn places(&self, stamp: &Stamp, owed: &Owed) -> impl Iterator<Item = ProcessId> {
+    fn places(&self, stamp: &Stamp, owed: &Owed) -> impl Iterator<Item = Place> {
         let served = self.served.get(stamp).into_iter().flatten();
-        served.copied().chain([owed.origin])
+        served.copied().chain([(owed.origin, owed.at, owed.at)])
     }
 
     /// At rest every node has handed to its clients, or dropped and counted, what they wanted.
@@ -363,7 +367,7 @@ impl Watch {
         let origin = *self.origins.get(&stamp.publisher)?;
         let by = match self.served.get(stamp).map_or(&[][..], Vec::as_slice) {
             [] => origin,
-            [by] => *by,
+            [(by, _, _)] => *by,
             _ => return None,
         };
         // The publisher's own node may have served its own readers before another node did.
