@@ -1,6 +1,6 @@
 //! The faults, each as it happens to a loaded mesh.
 
-use super::limits::{ANY_TIME, HEAL, KILLED, Limit, ORDERLY, PARTED, SILENT};
+use super::limits::{ANY_TIME, HEAL, KILLED, Limit, ORDERLY, SILENT};
 use super::plans::{five_nodes, saturated, three_nodes};
 use super::saturation::saturate;
 use crate::live::network::Network;
@@ -159,7 +159,7 @@ pub const CASES: [Case; 28] = [
     case(
         "split",
         "three nodes and two are cut off from each other for 60 s",
-        PARTED,
+        SILENT,
         split,
     ),
     case(

@@ -37,11 +37,8 @@ pub const ORDERLY: &[Limit] = &[limit(PAUSE, 1500)];
 /// A process ends without a word, and its host still answers.
 pub const KILLED: &[Limit] = &[limit(PAUSE, 1500), ONE_VIEW_SOON];
 
-/// Nothing is heard of a node.
+/// Nothing is heard of a node, or of several.
 pub const SILENT: &[Limit] = &[limit(PAUSE, 3500), ONE_VIEW_SOON];
-
-/// Nothing is heard of many nodes at once: the smaller side has few to confirm that they are gone.
-pub const PARTED: &[Limit] = &[limit(PAUSE, 6000), ONE_VIEW_SOON];
 
 /// A killed process is found.
 pub const FOUND: &[Limit] = &[limit(HELD_DEAD, 1200)];
