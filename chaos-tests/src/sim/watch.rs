@@ -186,6 +186,8 @@ pub struct Watch {
     readers: BTreeMap<(ProcessId, ClientId), Reader>,
     /// At which node each publisher is.
     origins: BTreeMap<u32, ProcessId>,
+    /// When some subscriber got a message last.
+    arrived: HashMap<Stamp, Time, foldhash::fast::FixedState>,
     /// Who served a message, and when: the first and the last time.
     served: HashMap<Stamp, Vec<(ProcessId, Time, Time)>, foldhash::fast::FixedState>,
     ended: BTreeMap<ProcessId, Ended>,

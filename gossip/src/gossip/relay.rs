@@ -80,15 +80,6 @@ impl Gossip {
     pub(super) fn relays_due(&mut self) {
         let now = self.now;
         let late = |relay: &Relay| relay.nack_at.is_some_and(|at| at <= now);
-        let waiting = self.relays.waiting.iter();
-        let heard: Vec<u32> = waiting
-            .filter(|(_, it)| late(it) && self.has_sign(it.nonce, it.sent))
-            .map(|(&seq, _)| seq)
-            .collect();
-        // Over a link.
-        heard
-            .into_iter()
-            .for_each(|seq| self.end_relay(seq, Outcome::Ack));
         let mut late_for = Vec::new();
         for relay in self.relays.waiting.values_mut().filter(|it| late(it)) {
             relay.nack_at = None;
@@ -101,6 +92,20 @@ impl Gossip {
             self.send_member(asker, Body::PingRes { seq, outcome });
         }
         self.relays.waiting.retain(|_, relay| relay.until > now);
+    }
+
+    /// Targets that have answered over their links, as it were.
+    pub(super) fn end_relays_heard(&mut self) {
+        let waiting = self.relays.waiting.iter();
+        let heard = waiting.filter(|(_, it)| self.has_sign(it.nonce, it.sent));
+        let heard: Vec<(u32, NodeId, u64, Duration)> = heard
+            .map(|(&seq, it)| (seq, it.target, it.nonce, it.sent))
+            .collect();
+        for (seq, target, nonce, sent) in heard {
+            if self.is_spared((target, nonce), sent) {
+                self.end_relay(seq, Outcome::Ack);
+            }
+        }
     }
 
     /// The address of targets refuses connections.

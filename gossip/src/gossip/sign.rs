@@ -27,6 +27,7 @@ impl Gossip {
         self.signs.heard = heard
             .map(|(nonce, ago)| (nonce, now.saturating_sub(ago)))
             .collect();
+        self.end_relays_heard();
     }
 
     /// Whether the link of this process has brought something since then.

@@ -133,8 +133,11 @@ impl Gossip {
         let suspicion = entry.suspicion?;
         let accusers = entry.member.accusers.len();
         let since = self.silent_since(entry.member.nonce, suspicion.since);
-        let mute_others = patience.mute.iter().filter(|mute| **mute != id).count();
-        let others = patience.others.saturating_sub(mute_others);
+        let silent = |mute: &&NodeId| **mute != id && !entry.member.accusers.contains(*mute);
+        let silent = patience.mute.iter().filter(silent).count();
+        // At least one: who has nobody left to ask is more likely to be cut off itself.
+        let least = patience.others.min(1);
+        let others = patience.others.saturating_sub(silent).max(least);
         let time = patience.with((accusers, others), self.lateness_of(id));
         let deadline = since + time;
         if let Some(quick) = suspicion.quick {

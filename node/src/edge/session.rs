@@ -31,8 +31,9 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 /// time; TCP alone takes a quarter of an hour, and an idle one never finds out.
 const PING_TTL: Duration = Duration::from_secs(300);
 
-/// A publisher that is not read is pinged so many times less often: twice within [`PING_TTL`].
-const UNREAD_TICKS: u32 = 15;
+/// So many ticks after the last PING the next one goes whatever is left to read: twice within
+/// [`PING_TTL`].
+const OVERDUE_TICKS: u32 = 15;
 
 /// A publisher that leaves so many questions without an answer is gone. Counted, not timed: a
 /// process that stood still asked nothing meanwhile, and finds the answers when it goes on.
@@ -57,8 +58,8 @@ struct Session<'a> {
     scanned: Scanned,
     is_publisher: bool,
     heartbeats: bool,
-    /// Ticks since it was last read.
-    unread_ticks: u32,
+    /// Ticks since the last PING.
+    ticks: u32,
     /// Whether the last read left nothing.
     drained: bool,
     /// Questions since it was last heard.
@@ -90,7 +91,7 @@ pub(super) async fn run(
         scanned: Scanned::default(),
         is_publisher,
         heartbeats: is_publisher && remote.minor > 0,
-        unread_ticks: 0,
+        ticks: 0,
         drained: true,
         unanswered: 0,
         unwritten: VecDeque::new(),
@@ -254,7 +255,6 @@ impl Session<'_> {
                 return Ok(());
             }
             let read = self.pipe.read(&mut self.hub.arena.borrow_mut())?;
-            self.unread_ticks = 0;
             self.drained = matches!(read, Read::Blocked);
             match read {
                 Read::Blocked => return Ok(()),
@@ -334,19 +334,24 @@ impl Session<'_> {
         } else if self.unanswered >= UNANSWERED {
             return Err(CloseReason::HeartbeatTimeout);
         }
-        self.unread_ticks += 1;
+        self.ticks += 1;
         // A publisher that has ended leaves what it sent to its kernel, which drops all of it when
         // anything comes for it. Its end is seen behind what the kernel here has room for; what
         // waits beyond that is pinged as seldom as the patience of a living one allows.
-        let overdue = self.unread_ticks.is_multiple_of(UNREAD_TICKS);
-        if !(reading && self.drained || overdue) || self.pipe.peer_has_ended() {
-            return Ok(());
-        }
-        self.unanswered += 1;
-        if self.pipe.has_room() {
-            self.pipe.queue(Bytes::from(heartbeat::ping(PING_TTL)));
+        let overdue = self.ticks >= OVERDUE_TICKS;
+        let read = reading && self.drained;
+        if read || overdue {
+            self.ping();
         }
         Ok(())
+    }
+
+    fn ping(&mut self) {
+        if self.pipe.has_room() && !self.pipe.peer_has_ended() {
+            self.pipe.queue(Bytes::from(heartbeat::ping(PING_TTL)));
+            self.unanswered += 1;
+            self.ticks = 0;
+        }
     }
 }
 

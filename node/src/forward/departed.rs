@@ -25,6 +25,8 @@ pub(crate) struct Departed {
 struct Node {
     since: Time,
     prefixes: HashSet<Vec<u8>>,
+    /// The highest version of what its clients want that another node has named meanwhile.
+    named: u64,
 }
 
 impl Departed {
@@ -39,6 +41,7 @@ impl Departed {
         let node = Node {
             since: now,
             prefixes: HashSet::new(),
+            named: 0,
         };
         self.nodes.insert(instance, node);
     }
@@ -54,11 +57,19 @@ impl Departed {
         }
     }
 
-    /// A node is held alive again; what its clients wanted. `None` if it was not held dead.
-    pub(crate) fn take(&mut self, instance: Instance) -> Option<HashSet<Vec<u8>>> {
+    /// Another node, which holds it alive, has named this version of what its clients want.
+    pub(crate) fn name(&mut self, instance: Instance, version: u64) {
+        if let Some(node) = self.nodes.get_mut(&instance) {
+            node.named = version.max(node.named);
+        }
+    }
+
+    /// A node is held alive again: what its clients wanted, and the version of it that others have
+    /// named. `None` if it was not held dead.
+    pub(crate) fn take(&mut self, instance: Instance) -> Option<(HashSet<Vec<u8>>, u64)> {
         let node = self.nodes.remove(&instance)?;
         self.bytes -= size(&node.prefixes);
-        Some(node.prefixes)
+        Some((node.prefixes, node.named))
     }
 
     /// Forgets whom nothing more is said of.
@@ -88,7 +99,10 @@ mod tests {
         departed.add(other, Time::ZERO);
         departed.keep(one, HashSet::from([b"a".to_vec()]));
         departed.keep(other, HashSet::from([vec![0; PREFIX_BYTES]]));
-        assert_eq!(departed.take(one), Some(HashSet::from([b"a".to_vec()])));
+        departed.name(one, 3);
+        departed.name(one, 2);
+        let wanted = HashSet::from([b"a".to_vec()]);
+        assert_eq!(departed.take(one), Some((wanted, 3)));
         assert_eq!(departed.take(one), None);
         departed.expire(MEMORY);
         assert!(!departed.contains(other));

@@ -22,6 +22,9 @@ pub enum BadMessage {
     /// Headers and messages of a batch do not fit together.
     #[error("records and their messages do not fit together")]
     Records,
+    /// A link begins with what its node's clients want.
+    #[error("something came before what its clients want")]
+    Unintroduced,
     /// The message belongs to the other direction.
     #[error("a message of the wrong direction")]
     Direction,
@@ -72,7 +75,7 @@ impl Router {
         // Its state may have been made anew since it was taken for dead.
         state.held_dead = self.departed.contains(peer);
         if state.held_dead {
-            state.await_also(std::iter::once(peer), now);
+            state.await_also(std::iter::once((peer, 0)), now);
         }
     }
 
@@ -121,7 +124,10 @@ impl Router {
         };
         let peer = self.peers.get_mut(slot);
         let introduces = matches!(message, Message::Interest { snapshot: true, .. });
-        if !peer.awaiting.is_empty() && !introduces {
+        if !peer.introduced && !introduces {
+            return Err(BadMessage::Unintroduced);
+        }
+        if !peer.awaiting.is_empty() && peer.introduced {
             peer.held.push_back(message);
             return Ok(());
         }

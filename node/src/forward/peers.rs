@@ -358,13 +358,15 @@ impl PeerState {
             || self.say_holding
     }
 
-    /// Its messages wait for the interest of these, or for these to be held alive.
-    pub(crate) fn await_also(&mut self, instances: impl Iterator<Item = Instance>, now: Time) {
+    /// Its messages wait for the interest of these, at these versions, or for these to be held
+    /// alive.
+    pub(crate) fn await_also(&mut self, these: impl Iterator<Item = (Instance, u64)>, now: Time) {
         if self.awaiting.is_empty() {
             self.held_since = now;
         }
-        for instance in instances {
-            self.awaiting.entry(instance).or_insert(0);
+        for (instance, version) in these {
+            let awaited = self.awaiting.entry(instance).or_insert(version);
+            *awaited = version.max(*awaited);
         }
     }
 

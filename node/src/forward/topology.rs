@@ -85,17 +85,18 @@ impl Router {
                 // of it was not believed.
                 let departed = self.departed.take(peer.instance);
                 let was_dead = departed.is_some() || before.gone.contains(&peer.instance);
-                if was_dead && peer.interest.is_none() {
+                let (prefixes, named) = departed.unwrap_or_default();
+                if was_dead && !peer.knows_interest(named) {
                     if peer.prefixes.is_empty() {
-                        peer.prefixes = departed.unwrap_or_default();
+                        peer.prefixes = prefixes;
                     }
-                    returned.push(peer.instance);
+                    returned.push((peer.instance, named));
                 }
             } else if was_here {
                 peer.held_dead = true;
                 self.departed.add(peer.instance, now);
                 if peer.accepted {
-                    peer.await_also(std::iter::once(peer.instance), now);
+                    peer.await_also(std::iter::once((peer.instance, 0)), now);
                 }
             }
             if self.topology.gone.contains(&peer.instance) {
@@ -114,12 +115,12 @@ impl Router {
     }
 
     /// Others may have held a member alive all the while that this node did not, and do not name it
-    /// again: their records wait until its interest is known once more.
-    fn await_returned(&mut self, returned: &[Instance], now: Time) {
+    /// again: their records wait until its interest is known once more, as well as they named it.
+    fn await_returned(&mut self, returned: &[(Instance, u64)], now: Time) {
         for slot in self.peers.slots() {
             let peer = self.peers.get_mut(slot);
             let itself = peer.instance;
-            let others = returned.iter().filter(|instance| **instance != itself);
+            let others = returned.iter().filter(|(instance, _)| *instance != itself);
             // Also from one that is itself held dead: it may hold this node alive, and give it
             // records.
             if peer.accepted {
@@ -216,6 +217,7 @@ impl Router {
         } in members
         {
             let gone = self.topology.gone.contains(&instance);
+            self.departed.name(instance, interest);
             if instance == self.me || gone || self.departed.contains(instance) {
                 continue;
             }

@@ -133,7 +133,9 @@ impl GossipCommands {
     /// How long ago the links last brought something, by the nonces of their peers. Wakes nobody:
     /// it is looked at before anything is done that depends on it.
     pub(crate) fn signs_of_life(&self, ago: BTreeMap<u64, Duration>) {
-        *self.signs() = Some((Instant::now(), ago));
+        // What was told before is freed when nobody waits for it.
+        let before = self.signs().replace((Instant::now(), ago));
+        drop(before);
     }
 
     /// The signs that were told since the last look.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use zmesh_node::config::QueuePolicy;
-use zmesh_node::forward::{DropReason, Instance, Message, Router};
+use zmesh_node::forward::{BadMessage, DropReason, Instance, Message, Named, Router};
 use zmesh_partition::{Member, Partition, Table};
 
 use crate::message::TOPICS;
@@ -311,6 +311,56 @@ fn two_nodes_that_return_at_once_do_not_wait_for_each_other() {
         router.handle_message(peer, interest, now).unwrap();
     }
     assert!(!router.is_held(B) && !router.is_held(C));
+}
+
+#[test]
+fn what_others_say_of_a_node_that_is_held_dead_counts_when_it_is_back() {
+    let mut world = at_rest(Plan::calm(13));
+    let now = world.now;
+    let here = world.process(A).membership.topology();
+    let mut without = here.clone();
+    without.peers.retain(|peer| peer.instance != B);
+    without.gone.insert(B);
+    let card = here.peers[0].card.clone();
+    let router = &mut world.process(A).router;
+    router.handle_topology(without, now);
+    // The link of B stands all the while, and brings nothing.
+    let (instance, interest) = (B, 1000);
+    let members = vec![Named {
+        instance,
+        card,
+        interest,
+    }];
+    router
+        .handle_message(C, Message::View { members }, now)
+        .unwrap();
+    assert!(!router.is_held(C));
+    router.handle_topology(here, now);
+    assert!(router.is_held(C));
+    let (version, snapshot, changes) = (1000, false, Vec::new());
+    let interest = Message::Interest {
+        version,
+        snapshot,
+        changes,
+    };
+    router.handle_message(B, interest, now).unwrap();
+    assert!(!router.is_held(C));
+}
+
+#[test]
+fn a_link_begins_with_what_its_nodes_clients_want() {
+    let mut world = at_rest(Plan::calm(14));
+    let now = world.now;
+    let router = &mut world.process(A).router;
+    router.handle_accepted(B, now);
+    let (version, snapshot, changes) = (1000, false, Vec::new());
+    let interest = Message::Interest {
+        version,
+        snapshot,
+        changes,
+    };
+    let error = router.handle_message(B, interest, now);
+    assert_eq!(error, Err(BadMessage::Unintroduced));
 }
 
 #[test]

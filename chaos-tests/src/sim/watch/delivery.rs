@@ -52,7 +52,7 @@ pub(super) struct Reader {
     swapped: Option<Stamp>,
 }
 
-/// A node that had a message, when it got it and when for the last time.
+/// A node that had a message, since when, and until when at least.
 type Place = (ProcessId, Time, Time);
 
 /// Whether something was so for a node and an instance while a message was there or on its way.
@@ -241,6 +241,7 @@ impl Watch {
 
     fn check(&mut self, process: ProcessId, client: ClientId, stamp: Stamp) {
         self.counts.delivered += 1;
+        self.arrived.insert(stamp, self.now);
         if self.follow == Some(stamp) {
             self.tell(|| format!("{process:?} {client:?} gets it"));
         }
@@ -342,7 +343,8 @@ impl Watch {
     /// Where a message was, as far as that can be seen.
     fn places(&self, stamp: &Stamp, owed: &Owed) -> impl Iterator<Item = Place> {
         let served = self.served.get(stamp).into_iter().flatten();
-        served.copied().chain([(owed.origin, owed.at, owed.at)])
+        let last = self.arrived.get(stamp).copied().unwrap_or(owed.at);
+        served.copied().chain([(owed.origin, owed.at, last)])
     }
 
     /// At rest every node has handed to its clients, or dropped and counted, what they wanted.
