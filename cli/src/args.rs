@@ -46,6 +46,7 @@ pub(crate) enum Verb {
     /// The clients of one node
     Connections(ask::AskArgs),
     /// Let one node hand on what it has, and end it
+    #[command(mut_arg("node", |arg| arg.help("Client address of the node that is to go")))]
     Drain(drain::DrainArgs),
     /// Measure throughput and latency
     Bench(bench::BenchArgs),

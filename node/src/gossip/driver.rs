@@ -50,6 +50,8 @@ pub(super) struct Driver {
     /// Set when the goodbye has begun.
     stop_at: Option<Duration>,
     departed: bool,
+    /// A seed has not let this node in.
+    refused: bool,
     /// As given, for the log.
     seeds: String,
     /// Packets were left for the next turn.
@@ -77,6 +79,7 @@ impl Driver {
             fail,
             view: Vec::new(),
             joined: false,
+            refused: false,
             seeds,
             next_publish: Duration::ZERO,
             published_at: Duration::ZERO,
@@ -219,6 +222,10 @@ impl Driver {
                 Output::Joined { alone } => {
                     match (alone, self.seeds.as_str()) {
                         (false, _) => tracing::info!("joined"),
+                        (true, seeds) if self.refused => tracing::warn!(
+                            seeds,
+                            "alone: no seed lets this node in. They are tried for ever"
+                        ),
                         (true, "") => tracing::info!("alone until others come: no seeds given"),
                         (true, seeds) => tracing::warn!(
                             seeds,
@@ -229,7 +236,10 @@ impl Driver {
                     self.joined = true;
                     self.publish_soon(Duration::ZERO);
                 }
-                Output::Refused { by, reason } => log_refused(&by, &reason),
+                Output::Refused { by, reason } => {
+                    self.refused = true;
+                    log_refused(&by, &reason);
+                }
                 Output::RefusedOther {
                     name,
                     address,

@@ -155,14 +155,15 @@ impl Child {
             .as_ref()
             .and_then(|ready| ready.client.rsplit_once(':'));
         let port = port.map_or("", |(_, port)| port);
-        let seed = all.iter().find(|ready| ready.name != self.name);
-        let seed = seed
-            .map(|ready| format!(" --seed {}", ready.gossip))
-            .unwrap_or_default();
+        // All the others: which of them will run by then, nobody knows.
+        let seeds = all.iter().filter(|ready| ready.name != self.name);
+        let seeds: Vec<&str> = seeds.map(|ready| ready.gossip.as_str()).collect();
+        let seed = if seeds.is_empty() { "" } else { " --seed " };
         format!(
-            "{} node --name {} --port {port}{seed}",
+            "{} node --name {} --port {port}{seed}{}",
             program(),
-            self.name
+            self.name,
+            seeds.join(",")
         )
     }
 
