@@ -148,7 +148,7 @@ pub const CASES: [Case; 28] = [
     case(
         "cut-pair-3",
         "two nodes with clients are cut off from each other for 3 s",
-        SILENT,
+        HEAL,
         |site| {
             cut(site, 3, |network| network.cut(ORIGIN, CLIENTS));
         },

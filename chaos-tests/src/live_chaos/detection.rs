@@ -5,7 +5,11 @@ use super::limits::{FOUND, FOUND_SILENT, HELD_DEAD};
 use super::plans::idle;
 use crate::live::site::Site;
 use crate::live::wait;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How late the answers were that a cut had kept back is forgotten by then: nodes are more patient
+/// until they have.
+const FORGOTTEN: Duration = Duration::from_secs(12);
 
 /// How often a node goes in one run.
 const TIMES: usize = 20;
@@ -45,9 +49,12 @@ const fn lose(name: &'static str, plan: fn(u32) -> crate::live::site::Plan) -> C
         limits: FOUND_SILENT,
         fault: |site| {
             each_time(site, |site, victim, watch| {
+                site.parts_owners();
                 site.network.isolate(&[victim]);
                 watch.wait_until_dead(site);
                 site.network.heal();
+                site.settle();
+                site.hold(FORGOTTEN);
             });
         },
     }
