@@ -52,6 +52,9 @@ const fn lose(name: &'static str, plan: fn(u32) -> crate::live::site::Plan) -> C
                 site.parts_owners();
                 site.network.isolate(&[victim]);
                 watch.wait_until_dead(site);
+                let mut others = site.up();
+                others.retain(|other| *other != victim);
+                site.settle_among(&others);
                 site.network.heal();
                 site.settle();
                 site.hold(FORGOTTEN);
