@@ -46,22 +46,18 @@ impl Gossip {
     /// suspected, since its link shows that it lives.
     pub(super) fn is_spared(&mut self, member: (crate::NodeId, u64), asked_at: Duration) -> bool {
         let (id, nonce) = member;
-        let has_sign = self.has_sign(nonce, asked_at);
-        let now = self.now;
-        let Some(entry) = self.table.get_mut(id) else {
-            return false;
-        };
-        if !has_sign || entry.refused_at.is_some() {
+        if !self.has_sign(nonce, asked_at) || self.refuses(id) {
             return false;
         }
-        now <= *entry.spared_at.get_or_insert(now) + LINKS_ALONE
+        let now = self.now;
+        let entry = self.table.get_mut(id);
+        entry.is_some_and(|entry| now <= *entry.spared_at.get_or_insert(now) + LINKS_ALONE)
     }
 
     /// Whether a record tells of the death of a process whose link has just brought something.
     pub(super) fn is_doubtful(&self, record: &Member) -> bool {
-        let entry = self.table.get(record.id);
         record.state == State::Dead
-            && entry.is_some_and(|entry| entry.refused_at.is_none())
+            && !self.refuses(record.id)
             && self.has_sign(record.nonce, self.now.saturating_sub(FRESH))
     }
 }

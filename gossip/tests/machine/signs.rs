@@ -9,7 +9,7 @@ use crate::network::{Network, host, ms, secs};
 
 fn hear(net: &mut Network, nodes: &[usize], nonce: u64) {
     for &i in nodes {
-        let ago = BTreeMap::from([(nonce, ms(10))]);
+        let ago = BTreeMap::from([(nonce, ms(0))]);
         net.with(i, |machine, now| machine.handle_signs_of_life(ago, now));
     }
 }
@@ -91,9 +91,10 @@ fn a_process_that_refuses_connections_is_not_spared() {
     let nonce = net.node(4).machine.me().nonce;
     net.run(secs(2));
     net.kill(4);
-    for _ in 0..6 {
+    // What its links had brought is read at every moment, also between a question and its refusal.
+    for _ in 0..1200 {
         hear(&mut net, &[0, 1, 2, 3], nonce);
-        net.run(ms(200));
+        net.run(ms(1));
     }
     let dead = |i| net.node(i).state_of("n4") == Some(State::Dead);
     assert!((0..4).all(dead), "{}", net.describe());
