@@ -1,6 +1,6 @@
 //! The faults, each as it happens to a loaded mesh.
 
-use super::limits::{ANY_TIME, HEAL, KILLED, Limit, ORDERLY, SILENT};
+use super::limits::{ANY_TIME, HEAL, KILLED, Limit, ORDERLY, PAIR_3, PAIR_15, SILENT};
 use super::plans::{five_nodes, saturated, three_nodes};
 use super::saturation::saturate;
 use crate::live::network::Network;
@@ -148,12 +148,12 @@ pub const CASES: [Case; 28] = [
     case(
         "cut-pair-3",
         "two nodes with clients are cut off from each other for 3 s",
-        HEAL,
+        PAIR_3,
         |site| {
             cut(site, 3, |network| network.cut(ORIGIN, CLIENTS));
         },
     ),
-    case("cut-pair-15", "the same for 15 s", HEAL, |site| {
+    case("cut-pair-15", "the same for 15 s", PAIR_15, |site| {
         cut(site, 15, |network| network.cut(ORIGIN, CLIENTS));
     }),
     case(

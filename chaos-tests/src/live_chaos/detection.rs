@@ -7,8 +7,7 @@ use crate::live::site::Site;
 use crate::live::wait;
 use std::time::{Duration, Instant};
 
-/// How late the answers were that a cut had kept back is forgotten by then: nodes are more patient
-/// until they have.
+/// Nodes are more patient for about ten seconds after a cut, whose end brought late answers.
 const FORGOTTEN: Duration = Duration::from_secs(12);
 
 /// How often a node goes in one run.

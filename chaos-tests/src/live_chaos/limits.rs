@@ -40,6 +40,13 @@ pub const KILLED: &[Limit] = &[limit(PAUSE, 1500), ONE_VIEW_SOON];
 /// Nothing is heard of a node, or of several.
 pub const SILENT: &[Limit] = &[limit(PAUSE, 3500), ONE_VIEW_SOON];
 
+/// Two nodes cannot reach each other for 3 s, which all others can: what is on its way between them
+/// waits for as long, and then no longer than after a host fell silent.
+pub const PAIR_3: &[Limit] = &[limit(PAUSE, 3000 + 3500), ONE_VIEW_SOON];
+
+/// The same for 15 s.
+pub const PAIR_15: &[Limit] = &[limit(PAUSE, 15_000 + 3500), ONE_VIEW_SOON];
+
 /// A killed process is found.
 pub const FOUND: &[Limit] = &[limit(HELD_DEAD, 1200)];
 
