@@ -38,11 +38,11 @@ struct Waker {
     awake: Arc<AtomicBool>,
 }
 
-/// What only the latest value of counts, and what must never be lost to a full queue.
 /// The data thread says every quarter of a second how late it is. One that says nothing for longer
 /// than this hangs, and its silence is its lag.
 const BEAT_PATIENCE_MS: u64 = 1000;
 
+/// What only the latest value of counts, and what must never be lost to a full queue.
 #[derive(Default)]
 struct Marks {
     /// When the data thread last said how late it is, in milliseconds since `born`, and how late.

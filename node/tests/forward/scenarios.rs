@@ -281,6 +281,15 @@ fn a_node_that_waits_for_the_interest_of_another_is_not_passed_over() {
     assert_eq!(world.oracle.passed_over, 0);
 }
 
+/// What a node's clients want, at this version.
+fn interest(version: u64, snapshot: bool) -> Message {
+    Message::Interest {
+        version,
+        snapshot,
+        changes: vec![(true, b"a".to_vec())],
+    }
+}
+
 #[test]
 fn two_nodes_that_return_at_once_do_not_wait_for_each_other() {
     let mut world = at_rest(Plan::calm(12));
@@ -302,12 +311,7 @@ fn two_nodes_that_return_at_once_do_not_wait_for_each_other() {
     router.handle_topology(here, now);
     for (peer, version) in [(B, 1), (C, 1)] {
         assert!(!router.is_held(peer));
-        let (snapshot, changes) = (true, vec![(true, b"a".to_vec())]);
-        let interest = Message::Interest {
-            version,
-            snapshot,
-            changes,
-        };
+        let interest = interest(version, true);
         router.handle_message(peer, interest, now).unwrap();
     }
     assert!(!router.is_held(B) && !router.is_held(C));
@@ -325,11 +329,10 @@ fn what_others_say_of_a_node_that_is_held_dead_counts_when_it_is_back() {
     let router = &mut world.process(A).router;
     router.handle_topology(without, now);
     // The link of B stands all the while, and brings nothing.
-    let (instance, interest) = (B, 1000);
     let members = vec![Named {
-        instance,
+        instance: B,
         card,
-        interest,
+        interest: 1000,
     }];
     router
         .handle_message(C, Message::View { members }, now)
@@ -337,13 +340,9 @@ fn what_others_say_of_a_node_that_is_held_dead_counts_when_it_is_back() {
     assert!(!router.is_held(C));
     router.handle_topology(here, now);
     assert!(router.is_held(C));
-    let (version, snapshot, changes) = (1000, false, Vec::new());
-    let interest = Message::Interest {
-        version,
-        snapshot,
-        changes,
-    };
-    router.handle_message(B, interest, now).unwrap();
+    router
+        .handle_message(B, interest(1000, false), now)
+        .unwrap();
     assert!(!router.is_held(C));
 }
 
@@ -353,13 +352,7 @@ fn a_link_begins_with_what_its_nodes_clients_want() {
     let now = world.now;
     let router = &mut world.process(A).router;
     router.handle_accepted(B, now);
-    let (version, snapshot, changes) = (1000, false, Vec::new());
-    let interest = Message::Interest {
-        version,
-        snapshot,
-        changes,
-    };
-    let error = router.handle_message(B, interest, now);
+    let error = router.handle_message(B, interest(1000, false), now);
     assert_eq!(error, Err(BadMessage::Unintroduced));
 }
 
@@ -403,12 +396,7 @@ fn who_hears_anew_what_a_node_wants_names_the_version_to_the_others_again() {
     while router.take_message(C).is_some() {}
     router.handle_accepted_closed(B);
     router.handle_accepted(B, now);
-    let snapshot = Message::Interest {
-        version: 1000,
-        snapshot: true,
-        changes: vec![(true, b"a".to_vec())],
-    };
-    router.handle_message(B, snapshot, now).unwrap();
+    router.handle_message(B, interest(1000, true), now).unwrap();
     let Some(Message::View { members }) = router.take_message(C) else {
         panic!("a view comes before the next record");
     };
