@@ -1,8 +1,15 @@
 //! The JSON shapes of the HTTP API. Fields are added, never renamed: scripts rely on them.
 
+mod mesh;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use mesh::{
+    Event, Events, Explain, ExplainNode, Hop, LastDrop, Latency, Mesh, MeshNode, Overview, Reach,
+    ReachAttempt, Topic, Topics, Trace,
+};
 
 /// `GET /api/v1/members`: everyone this node has heard of.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -301,6 +308,9 @@ pub struct Link {
     pub prefixes: u32,
     /// How often the link came up.
     pub sessions: u64,
+    /// Round-trip time of the last ping over the link, in microseconds.
+    #[serde(default)]
+    pub rtt_us: Option<u64>,
 }
 
 /// `GET /api/v1/subscriptions`: what this node's own clients subscribe to.

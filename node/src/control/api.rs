@@ -300,6 +300,7 @@ async fn links(State(shared): Asked) -> Response {
             pending_bytes: peer.pending_bytes as u64,
             prefixes: peer.prefixes as u32,
             sessions: peer.sessions,
+            rtt_us: None,
         })
         .collect();
     links.sort_by(|a, b| a.peer.cmp(&b.peer));
