@@ -35,4 +35,4 @@ pub use id::NodeId;
 pub use member::{InvalidMember, Member, State};
 pub use output::{Event, Output};
 pub use packet::{Body, Header, Kind, Outcome, PROTOCOL_VERSION, Packet, Refusal, Verdict};
-pub use stats::Stats;
+pub use stats::{RTT_BOUNDS, Stats};

@@ -130,6 +130,23 @@ impl Config {
     }
 }
 
+impl Config {
+    /// A hash of all that nodes of one mesh would have in common: equal where they are set alike.
+    pub(crate) fn digest(&self) -> u64 {
+        let common = (
+            &self.cluster,
+            &self.limits,
+            &self.queue,
+            &self.queue_rules,
+            self.drain_timeout,
+        );
+        let hash = blake3::hash(format!("{common:?}").as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.as_bytes()[..8]);
+        u64::from_be_bytes(first)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

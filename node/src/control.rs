@@ -4,6 +4,8 @@ mod api;
 mod connections;
 mod drain;
 mod http;
+mod moved;
+mod scrape;
 
 use std::sync::Arc;
 
@@ -12,10 +14,13 @@ use zmesh_gossip::NodeId;
 
 use crate::data::Asker;
 use crate::drain::Drain;
+use crate::events::{Events, Kind};
 use crate::forward::Time;
 use crate::hub::{HttpConnection, Phase};
 use crate::metrics::Metrics;
 use crate::view::{Membership, View};
+
+use self::moved::tell_view;
 
 pub(crate) use http::serve;
 
@@ -34,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) metrics: Metrics,
+    pub(crate) events: Events,
+    /// See [`crate::config::Config::digest`].
+    pub(crate) config_hash: u64,
 }
 
 impl Shared {
@@ -49,22 +57,17 @@ pub(crate) async fn follow_membership(
     views: watch::Sender<Arc<View>>,
     phase: Arc<watch::Sender<Phase>>,
     me: NodeId,
-    metrics: Metrics,
+    events: Events,
 ) {
     loop {
         let membership = Arc::clone(&memberships.borrow_and_update());
         let old = Arc::clone(&views.borrow());
         let changed = old.ring_hash != membership.view_hash;
-        let made = tokio::task::spawn_blocking(move || old.next(membership)).await;
+        let before = Arc::clone(&old);
+        let made = tokio::task::spawn_blocking(move || before.next(membership)).await;
         let Ok(view) = made else { return };
         if changed {
-            metrics.view_changes.inc();
-            tracing::info!(
-                members = view.membership.view.len(),
-                hash = %format_args!("{:016x}", view.ring_hash),
-                owned = view.ring.table().partitions_of(me.0),
-                "new view"
-            );
+            tell_view(&events, &old, &view, me);
         }
         let on_ring = view.membership.view.contains(&me);
         views.send_replace(Arc::new(view));
@@ -73,6 +76,8 @@ pub(crate) async fn follow_membership(
                 let joined = *phase == Phase::Joining;
                 if joined {
                     *phase = Phase::Ready;
+                    let (me, text) = (events.node(), "takes messages");
+                    events.tell(Kind::NodeReady, me, &format!("{me} {text}"), &[]);
                 }
                 joined
             });

@@ -19,6 +19,8 @@ use crate::forward::Instance;
 use crate::hub::{Hub, Parts, Phase};
 use crate::link::Target;
 use crate::link::timing::JOIN_PATIENCE;
+use crate::metrics::DATA_LAG;
+use crate::report::Event;
 use crate::view::View;
 use crate::{edge, link};
 
@@ -55,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) clients: StdListener,
     pub(crate) links: StdListener,
     pub(crate) view: watch::Receiver<Arc<View>>,
+    /// What clients may have asked to be told of.
+    pub(crate) events: mpsc::Receiver<Event>,
 }
 
 impl Asker {
@@ -135,6 +139,7 @@ async fn run(
     spawn_local(link::listen(Rc::clone(&hub), links));
     spawn_local(follow_view(Rc::clone(&hub), settings.view.clone()));
     spawn_local(keep_time(Rc::clone(&hub)));
+    spawn_local(tell_clients(Rc::clone(&hub), settings.events));
     spawn_local(join(Rc::clone(&hub), settings.view));
     loop {
         tokio::select! {
@@ -197,9 +202,19 @@ async fn keep_time(hub: Rc<Hub>) {
         let deadline = hub.look(|router| router.next_deadline());
         let due = Instant::now() + deadline.saturating_sub(hub.now());
         tokio::time::sleep_until(due).await;
+        hub.metrics.observe(&DATA_LAG, due.elapsed());
         hub.gossip.lag(due.elapsed());
         hub.gossip.signs_of_life(hub.signs_of_life());
         hub.input(|router, now| router.handle_timeout(now));
+    }
+}
+
+/// Tells clients what happens, if they asked.
+async fn tell_clients(hub: Rc<Hub>, mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        if let Ok(json) = serde_json::to_vec(&event) {
+            hub.input(|router, now| router.handle_event(&event.event, &json, now));
+        }
     }
 }
 

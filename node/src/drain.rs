@@ -180,6 +180,13 @@ impl Drain {
         self.look(phase()).await
     }
 
+    /// How long the node has been going, and how long it may take.
+    pub(crate) fn clock(&self) -> (Duration, Duration) {
+        let begun = self.progress.borrow().begun.map(|(at, _)| at);
+        let since = begun.map_or(Duration::ZERO, |at| at.elapsed());
+        (since, self.timeout)
+    }
+
     /// Hands on what the node has; an error if the time is over before, with what was left.
     pub(crate) async fn run(&self, gossip: &GossipCommands) -> Result<(), String> {
         let dropped = self

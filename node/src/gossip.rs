@@ -22,8 +22,8 @@ pub(crate) use self::commands::GossipCommands;
 use self::driver::Driver;
 use self::inbox::Inbox;
 use crate::config::bracketed;
+use crate::events::Events;
 use crate::listen::listen;
-use crate::metrics::Metrics;
 use crate::view::Membership;
 
 /// What the gossip thread is started with.
@@ -51,8 +51,8 @@ pub(crate) struct Settings {
     pub(crate) client: String,
     /// `host:port` for links, as others are told.
     pub(crate) link: String,
-    /// Where closed connections are counted.
-    pub(crate) metrics: Metrics,
+    /// Where it tells what happens, and counts closed connections.
+    pub(crate) events: Events,
 }
 
 impl Settings {
@@ -160,7 +160,7 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
         inbox: Inbox::start(
             listener,
             commands.clone(),
-            settings.metrics,
+            settings.events.metrics().clone(),
             inbox::FIRST_PACKET,
         )?,
         wake: wake_out,
@@ -171,6 +171,7 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
         context,
         ears,
         commands.clone(),
+        settings.events,
         publish,
         fail,
         seeds,

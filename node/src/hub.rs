@@ -4,21 +4,27 @@
 //! across an `await`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use zmesh_gossip::Member;
 
 use crate::config::{Config, Limits};
-use crate::forward::{self, Amount, ClientId, Instance, LAST_CLIENT, Output, Router, Time};
+use crate::events::{Events, Kind};
+use crate::forward::{
+    self, Amount, ClientId, Hop, Instance, LAST_CLIENT, Output, Router, Slow, Time,
+};
 use crate::gossip::GossipCommands;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SUBSCRIPTION_READY};
 use crate::zmtp::frames::{FrameLimits, WIDEST};
 use crate::zmtp::intake::Arena;
+
+/// Places that marked messages passed, as many as are remembered.
+const HOPS: usize = 1024;
 
 /// The log tells of the same reason for a closed connection once in this time.
 const TELL_AGAIN: Time = Time::from_secs(10);
@@ -38,6 +44,8 @@ pub(crate) struct Handle {
     pub(crate) wake: Notify,
     /// When a link last brought something.
     pub(crate) heard: Cell<Time>,
+    /// How long the answer to a link's last ping took.
+    pub(crate) rtt: Cell<Option<Time>>,
     /// Set when the connection has to go.
     pub(crate) closing: Cell<bool>,
     /// What a client's session took from the core and has not written.
@@ -107,6 +115,7 @@ pub(crate) struct Hub {
     pub(crate) me: Me,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    pub(crate) events: Events,
     pub(crate) gossip: GossipCommands,
     /// HTTP connections, found by their first bytes on the client address.
     pub(crate) http: mpsc::Sender<HttpConnection>,
@@ -120,6 +129,8 @@ pub(crate) struct Hub {
     router: RefCell<Router>,
     /// When each reason for a closed connection was last told.
     told: RefCell<HashMap<&'static str, Time>>,
+    /// What the last marked messages passed here, and when.
+    hops: RefCell<VecDeque<(u64, Hop, SystemTime)>>,
     links: RefCell<HashMap<(Instance, Side), Rc<Handle>>>,
     start: Instant,
     next_client: Cell<u32>,
@@ -129,6 +140,7 @@ pub(crate) struct Hub {
 pub(crate) struct Parts {
     pub(crate) me: Me,
     pub(crate) metrics: Metrics,
+    pub(crate) events: Events,
     pub(crate) gossip: GossipCommands,
     pub(crate) http: mpsc::Sender<HttpConnection>,
     pub(crate) phase: watch::Receiver<Phase>,
@@ -151,6 +163,8 @@ impl Hub {
             me: parts.me,
             limits,
             metrics: parts.metrics,
+            events: parts.events,
+            hops: RefCell::default(),
             gossip: parts.gossip,
             http: parts.http,
             phase: parts.phase,
@@ -226,10 +240,10 @@ impl Hub {
                 Err(error) => tracing::warn!(%error, "a link carried a malformed member record"),
             },
             Output::SubscriptionReady(waited) => {
-                self.metrics
-                    .subscription_ready
-                    .observe(waited.as_secs_f64());
+                self.metrics.observe(&SUBSCRIPTION_READY, waited);
             }
+            Output::Slow(client, word) => self.tell_slow(client, &word),
+            Output::Hop(id, hop) => self.note_hop(id, hop),
             Output::PassedOver(peer) => {
                 tracing::warn!(
                     instance = %format_args!("{:016x}", peer.0),
@@ -244,6 +258,64 @@ impl Hub {
                 );
             }
         }
+    }
+
+    /// A subscriber does not keep up, or does again.
+    fn tell_slow(&self, id: ClientId, word: &Slow) {
+        let clients = self.clients.borrow();
+        let Some(peer) = clients.get(&id).map(|client| client.peer.to_string()) else {
+            return;
+        };
+        match word {
+            Slow::Full {
+                policy,
+                prefix,
+                queue_bytes,
+            } => {
+                let (policy, prefix) = (policy.name(), String::from_utf8_lossy(prefix));
+                let text = format!(
+                    "the queue of subscriber {peer} is full ({queue_bytes} bytes): {policy}"
+                );
+                let fields = [
+                    ("policy", policy.to_string()),
+                    ("prefix", prefix.into_owned()),
+                    ("queue_bytes", queue_bytes.to_string()),
+                ];
+                self.events.tell(Kind::SlowFull, &peer, &text, &fields);
+            }
+            Slow::Relieved { dropped, after } => {
+                let seconds = format!("{:.1}", after.as_secs_f64());
+                let text = format!(
+                    "subscriber {peer} keeps up again after {seconds} s: {dropped} messages dropped"
+                );
+                let fields = [("dropped", dropped.to_string()), ("seconds", seconds)];
+                self.events.tell(Kind::SlowRelieved, &peer, &text, &fields);
+            }
+        }
+    }
+
+    fn note_hop(&self, id: u64, hop: Hop) {
+        let mut hops = self.hops.borrow_mut();
+        if hops.len() >= HOPS {
+            hops.pop_front();
+        }
+        hops.push_back((id, hop, SystemTime::now()));
+    }
+
+    /// What a marked message passed here, in order.
+    pub(crate) fn hops(&self, id: u64) -> Vec<(Hop, SystemTime)> {
+        let hops = self.hops.borrow();
+        let those = hops.iter().filter(|(of, _, _)| *of == id);
+        those.map(|(_, hop, at)| (hop.clone(), *at)).collect()
+    }
+
+    /// How long the answer to the last ping took, by peer, on links that this node dialed.
+    pub(crate) fn link_rtts(&self) -> BTreeMap<Instance, Time> {
+        let links = self.links.borrow();
+        let dialed = links.iter().filter(|((_, side), _)| *side == Side::Dialed);
+        dialed
+            .filter_map(|((peer, _), handle)| Some((*peer, handle.rtt.get()?)))
+            .collect()
     }
 
     fn wake_client(&self, id: ClientId, close: bool) {

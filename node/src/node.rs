@@ -14,11 +14,13 @@ use crate::config::{Config, ConfigError};
 use crate::control::{self, Shared};
 use crate::data::{self, DataThread};
 use crate::drain::{Drain, StopHandle};
+use crate::events::{Events, Kind};
 use crate::forward::Instance;
 use crate::gossip::{self, Gossip};
 use crate::hub::{HttpConnection, Me, Parts, Phase};
 use crate::listen::listen;
 use crate::metrics::Metrics;
+use crate::report::Event;
 use crate::view::View;
 
 /// How long the node waits at its end until HTTP answers are on their way: whoever follows the end
@@ -78,7 +80,9 @@ pub fn start(config: Config) -> Result<Node, StartError> {
     let host = config.advertised_host()?;
     let client = format!("{host}:{}", clients.local_addr()?.port());
     let link = format!("{host}:{}", links.local_addr()?.port());
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
+    let version = env!("CARGO_PKG_VERSION");
+    let metrics = Metrics::new(&config.cluster, &config.name, version)?;
+    let (events, for_clients) = Events::new(&config.name, metrics.clone());
     let gossip = gossip::start(gossip::Settings {
         name: config.name.clone(),
         cluster: config.cluster.clone(),
@@ -91,7 +95,7 @@ pub fn start(config: Config) -> Result<Node, StartError> {
         weight: config.weight,
         client: client.clone(),
         link: link.clone(),
-        metrics: metrics.clone(),
+        events: events.clone(),
     })?;
     tell_open_to(&config);
     let address = gossip.address().to_string();
@@ -104,7 +108,8 @@ pub fn start(config: Config) -> Result<Node, StartError> {
         client,
         link,
         gossip,
-        metrics,
+        events,
+        for_clients,
     };
     let (name, client, link) = (
         started.config.name.clone(),
@@ -178,7 +183,8 @@ struct Started {
     client: String,
     link: String,
     gossip: Gossip,
-    metrics: Metrics,
+    events: Events,
+    for_clients: mpsc::Receiver<Event>,
 }
 
 fn spawn_control(
@@ -197,14 +203,16 @@ fn spawn_control(
         client,
         link,
         mut gossip,
-        metrics,
+        events,
+        for_clients,
     } = started;
+    let config_hash = config.digest();
     let me = gossip.me();
     let (to_http, http) = control::http_channel();
     let (phase, phases) = watch::channel(Phase::Joining);
     let phase = Arc::new(phase);
     let (views, view) = watch::channel(Arc::new(View::empty(gossip.watch().borrow().clone())));
-    let parts = parts(&config, &gossip, metrics.clone(), to_http, phases.clone());
+    let parts = parts(&config, &gossip, events.clone(), to_http, phases.clone());
     let (name, cluster) = (config.name.clone(), config.cluster.clone());
     let timeout = config.drain_timeout;
     let data = DataThread::start(
@@ -213,6 +221,7 @@ fn spawn_control(
             clients,
             links,
             view: view.clone(),
+            events: for_clients,
         },
         parts,
     )?;
@@ -230,7 +239,9 @@ fn spawn_control(
         data: data.asker(),
         view,
         phase: phases,
-        metrics,
+        metrics: events.metrics().clone(),
+        events,
+        config_hash,
     };
     let thread = thread::Builder::new()
         .name("control".into())
@@ -267,8 +278,8 @@ async fn control(
 ) -> Result<(), Fatal> {
     let shared = Arc::new(shared);
     let (watch, phase) = (gossip.watch(), Arc::clone(&told.phase));
-    let (me, metrics) = (shared.id, shared.metrics.clone());
-    let follow = control::follow_membership(watch, told.views, phase, me, metrics);
+    let (me, events) = (shared.id, shared.events.clone());
+    let follow = control::follow_membership(watch, told.views, phase, me, events);
     let follow = tokio::spawn(follow);
     tokio::spawn(tell_ready(shared.phase.clone(), Arc::clone(status)));
     let http = tokio::spawn(control::serve(Arc::clone(&shared), told.http));
@@ -282,7 +293,7 @@ async fn control(
 fn parts(
     config: &Config,
     gossip: &Gossip,
-    metrics: Metrics,
+    events: Events,
     http: mpsc::Sender<HttpConnection>,
     phase: watch::Receiver<Phase>,
 ) -> Parts {
@@ -294,7 +305,8 @@ fn parts(
             name: config.name.clone(),
             cluster: config.cluster.clone(),
         },
-        metrics,
+        metrics: events.metrics().clone(),
+        events,
         gossip: gossip.commands(),
         http,
         phase,
@@ -312,6 +324,10 @@ async fn live(
     let goes = async {
         let _ = stopped.recv().await;
         phase.send_replace(Phase::Leaving);
+        let text = format!("{} leaves: it hands on what it has", shared.name);
+        shared
+            .events
+            .tell(Kind::NodeLeaving, &shared.name, &text, &[]);
         shared.drain.run(&gossip.commands()).await.map_err(Fatal)
     };
     let bug = |thread| Fatal(format!("the {thread} thread has ended: this is a bug"));

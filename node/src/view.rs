@@ -132,6 +132,14 @@ impl View {
         members.filter(move |member| member.id != me)
     }
 
+    /// Names of members by the nonce of their process.
+    pub fn names(&self) -> HashMap<u64, &str> {
+        let members = self.membership.members.iter().map(|known| &known.member);
+        members
+            .map(|member| (member.nonce, member.name.as_str()))
+            .collect()
+    }
+
     /// A member by its id.
     pub fn member(&self, id: [u8; 16]) -> Option<&Member> {
         let members = self.membership.members.iter().map(|known| &known.member);

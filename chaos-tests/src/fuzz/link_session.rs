@@ -383,6 +383,7 @@ impl Run {
             }
         });
         closing.into_iter().for_each(|client| self.close(client));
+        assert_eq!(self.router.stats().unaccounted(), [0; 3]);
         drain(&mut self.router, drop);
         conserves(&self.router, self.clients.iter().flatten());
     }

@@ -85,7 +85,10 @@ impl Watch {
         let others = site.up().into_iter().filter(|it| *it != victim);
         Self {
             others: others.map(|it| (it, site.nodes[it].log().len())).collect(),
-            line: format!("member dead name=\"{}\"", site.nodes[victim].options.name),
+            line: format!(
+                "event=\"member.dead\" subject=\"{}\"",
+                site.nodes[victim].options.name
+            ),
             begin: Instant::now(),
         }
     }

@@ -43,7 +43,7 @@ pub fn saturate(site: &mut Site, time: Duration) {
     site.settle();
     for host in site.up() {
         let log = site.nodes[host].log();
-        if let Some(line) = log.lines().find(|line| line.contains("member dead")) {
+        if let Some(line) = log.lines().find(|line| line.contains("member.dead")) {
             site.complain(format!("n{}: {line}", host + 1));
         }
     }

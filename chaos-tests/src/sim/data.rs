@@ -381,7 +381,7 @@ impl Data {
                     gossiper.machine.handle_card(member, now);
                 }
             }
-            Output::SubscriptionReady(_) => {}
+            Output::SubscriptionReady(_) | Output::Slow(..) | Output::Hop(..) => {}
             Output::PassedOver(peer) => outside.watch.passed_over(self.process, peer),
             Output::GivenUp(peer) => outside.watch.given_up(self.process, peer),
         }

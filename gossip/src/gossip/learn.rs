@@ -122,7 +122,8 @@ impl Gossip {
         let old = before.filter(|_| !restarted).map(|before| before.state);
         match (old, member.state) {
             (Some(old), new) if old == new => {}
-            (Some(State::Suspect | State::Dead), State::Alive) => {
+            (Some(old @ (State::Suspect | State::Dead)), State::Alive) => {
+                self.stats.flaps += u64::from(old == State::Dead);
                 self.event(Event::Recovered { name });
             }
             (_, State::Alive) => {}

@@ -149,7 +149,9 @@ impl Gossip {
             // After a second ping nobody knows which of the two was answered (Karn's rule).
             let once = probe.filter(|probe| probe.direct_until.is_some());
             if let (Some(probe), Some(entry)) = (once, self.table.get_mut(from)) {
-                entry.rtt.sample(self.now.saturating_sub(probe.sent));
+                let rtt = self.now.saturating_sub(probe.sent);
+                entry.rtt.sample(rtt);
+                self.stats.answered(rtt);
             }
         } else if let Some(sent) = self.probes.unanswered_since(from, seq) {
             self.note_lateness(from, sent);

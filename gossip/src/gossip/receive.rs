@@ -20,7 +20,12 @@ impl Gossip {
     pub(super) fn receive_bytes(&mut self, bytes: &[u8]) {
         self.stats.received_bytes += bytes.len() as u64;
         match decode(bytes) {
-            Ok(packet) => self.receive(packet),
+            Ok(packet) => {
+                let kind = packet.body.kind() as usize;
+                self.stats.received[kind] += 1;
+                self.stats.received_bytes_by[kind] += bytes.len() as u64;
+                self.receive(packet);
+            }
             Err(DecodeError::Version(_)) => self.stats.foreign += 1,
             Err(_) => self.stats.malformed += 1,
         }
@@ -33,7 +38,6 @@ impl Gossip {
             body,
             records,
         } = packet;
-        self.stats.received[body.kind() as usize] += 1;
         if self.twin.has_lost() {
             return;
         }

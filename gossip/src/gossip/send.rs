@@ -65,6 +65,7 @@ impl Gossip {
         });
         self.stats.sent[kind as usize] += 1;
         self.stats.sent_bytes += packet.len() as u64;
+        self.stats.sent_bytes_by[kind as usize] += packet.len() as u64;
         self.outputs.push_back(Output::Send {
             to: to.to_owned(),
             packet,

@@ -1,10 +1,9 @@
 //! The HTTP API: JSON, in the shapes of [`crate::report`]. All of it only reads, but for the drain.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -14,9 +13,9 @@ use zmesh_partition::{PARTITIONS, Partition};
 use super::Shared;
 use super::connections::connections;
 use super::drain::{begin_drain, drain};
-use crate::forward::{DropReason, PeerStats, Stats};
+use super::scrape::metrics;
+use crate::forward::DropReason;
 use crate::hub::Phase;
-use crate::metrics::raise;
 use crate::report;
 use crate::view::View;
 
@@ -60,78 +59,7 @@ async fn readyz(State(shared): Asked) -> Response {
     (status, format!("{}\n", phase.name())).into_response()
 }
 
-async fn metrics(State(shared): Asked) -> Response {
-    let asked = shared
-        .data
-        .ask(|hub| hub.look(|router| (router.stats(), router.peer_stats().collect::<Vec<_>>())));
-    let Some((stats, peers)) = asked.await else {
-        return stopping();
-    };
-    copy_into_metrics(&shared, &stats, &peers);
-    match shared.metrics.text() {
-        Ok(text) => {
-            let kind = (
-                header::CONTENT_TYPE,
-                "text/plain; version=0.0.4; charset=utf-8",
-            );
-            ([kind], text).into_response()
-        }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
-}
-
-fn copy_into_metrics(shared: &Shared, stats: &Stats, peers: &[PeerStats]) {
-    let view = Arc::clone(&shared.view.borrow());
-    let metrics = &shared.metrics;
-    metrics.update(stats);
-    metrics
-        .ready
-        .set((*shared.phase.borrow() == Phase::Ready).into());
-    metrics
-        .view_hash
-        .set((view.membership.view_hash >> 16) as i64);
-    metrics.view_members.set(view.membership.view.len() as i64);
-    metrics
-        .partitions_owned
-        .set(view.ring.table().partitions_of(shared.id.0).into());
-    for state in ["alive", "suspect", "dead", "left"] {
-        let members = &view.membership.members;
-        let count = members
-            .iter()
-            .filter(|m| state_name(m.member.state) == state)
-            .count();
-        metrics
-            .members
-            .with_label_values(&[state])
-            .set(count as i64);
-    }
-    let up = peers.iter().filter(|peer| peer.up).count();
-    metrics.links.with_label_values(&["up"]).set(up as i64);
-    metrics
-        .links
-        .with_label_values(&["down"])
-        .set((peers.len() - up) as i64);
-    let gossip = &view.membership.stats;
-    for (kind, name) in zmesh_gossip::Kind::ALL {
-        let of = |direction| metrics.gossip_packets.with_label_values(&[name, direction]);
-        raise(&of("sent"), gossip.sent_of(kind));
-        raise(&of("received"), gossip.received_of(kind));
-    }
-    let bytes = |direction| metrics.gossip_bytes.with_label_values(&[direction]);
-    raise(&bytes("sent"), gossip.sent_bytes);
-    raise(&bytes("received"), gossip.received_bytes);
-    let rejected = |reason| metrics.gossip_rejected.with_label_values(&[reason]);
-    raise(&rejected("malformed"), gossip.malformed);
-    raise(&rejected("foreign"), gossip.foreign);
-    let probes = |stage| metrics.gossip_probes.with_label_values(&[stage]);
-    raise(&probes("started"), gossip.probes);
-    raise(&probes("indirect"), gossip.probes_indirect);
-    raise(&probes("failed"), gossip.probes_failed);
-    raise(&probes("spared"), gossip.probes_spared);
-    raise(&probes("wrong_target"), gossip.wrong_targets);
-}
-
-fn state_name(state: zmesh_gossip::State) -> &'static str {
+pub(super) fn state_name(state: zmesh_gossip::State) -> &'static str {
     use zmesh_gossip::State::{Alive, Dead, Left, Suspect};
     match state {
         Alive => "alive",
@@ -275,17 +203,15 @@ async fn owner(State(shared): Asked, Query(query): Query<OwnerQuery>) -> Respons
 }
 
 async fn links(State(shared): Asked) -> Response {
-    let asked = shared
-        .data
-        .ask(|hub| hub.look(|router| router.peer_stats().collect::<Vec<_>>()));
-    let Some(peers) = asked.await else {
+    let asked = shared.data.ask(|hub| {
+        let peers = hub.look(|router| router.peer_stats().collect::<Vec<_>>());
+        (peers, hub.link_rtts())
+    });
+    let Some((peers, rtts)) = asked.await else {
         return stopping();
     };
     let view = Arc::clone(&shared.view.borrow());
-    let members = view.membership.members.iter();
-    let names: BTreeMap<u64, &str> = members
-        .map(|known| (known.member.nonce, known.member.name.as_str()))
-        .collect();
+    let names = view.names();
     let mut links: Vec<report::Link> = peers
         .into_iter()
         .map(|peer| report::Link {
@@ -300,7 +226,7 @@ async fn links(State(shared): Asked) -> Response {
             pending_bytes: peer.pending_bytes as u64,
             prefixes: peer.prefixes as u32,
             sessions: peer.sessions,
-            rtt_us: None,
+            rtt_us: rtts.get(&peer.instance).map(|rtt| rtt.as_micros() as u64),
         })
         .collect();
     links.sort_by(|a, b| a.peer.cmp(&b.peer));

@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::request::Request;
 use crate::close::CloseReason;
+use crate::events::Kind;
 use crate::forward::{Amount, ClientId, SubscribeError};
 use crate::hub::{ClientInfo, Going, Handle, Hub, frame_limits};
 use crate::zmtp::frames::{FrameError, FrameLimits, put_command};
@@ -97,7 +98,6 @@ pub(super) async fn run(
         unwritten: VecDeque::new(),
         parting: None,
     };
-    let socket_type = remote.socket_type.clone();
     let info = ClientInfo {
         handle,
         peer,
@@ -119,8 +119,17 @@ pub(super) async fn run(
     session.give_up_unwritten();
     hub.clients.borrow_mut().remove(&id);
     hub.input(|router, now| router.handle_client_closed(id, now));
-    hub.metrics.connection_ended(&socket_type);
+    tell_disconnected(hub, peer, reason);
     reason
+}
+
+/// Whoever did not keep up and had to go for it is worth telling of.
+fn tell_disconnected(hub: &Hub, peer: SocketAddr, reason: CloseReason) {
+    if reason == CloseReason::SlowSubscriber {
+        let peer = peer.to_string();
+        let text = format!("subscriber {peer} was disconnected: its queue was full");
+        hub.events.tell(Kind::SlowDisconnected, &peer, &text, &[]);
+    }
 }
 
 /// The subscription to everything that makes a publisher send.

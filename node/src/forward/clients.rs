@@ -1,13 +1,14 @@
 //! The node's own clients: what each may send, what waits for each, who wants what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::FixedState;
 
 use super::lane::{LaneId, Pushed, Waiting};
-use super::own::{self, DROPPED_TOPIC, READY_TOPIC, RESERVED};
+use super::own::{self, DROPPED_TOPIC, EVENT_TOPIC, READY_TOPIC, RESERVED};
 use super::prefixes::{PrefixIndex, SetId};
 use super::queue::{Circumstances, Popped, Queue, Segment};
+use super::slow::Episode;
 use super::{ClientId, ClientStats, DropReason, LaneStats, Stats, Time};
 use crate::config::{MAX_RULES, QueueConfig, QueuePolicy, QueueRule};
 
@@ -31,6 +32,8 @@ pub(crate) struct Clients {
     pub(crate) index: PrefixIndex,
     /// By [`LaneId`]: first what holds without a rule, then the rules, shorter prefixes first.
     rules: Vec<Rule>,
+    /// Those that do not keep up.
+    pub(super) slow: BTreeSet<ClientId>,
     withdrawn: bool,
     undone: usize,
     /// Bytes in all queues.
@@ -62,6 +65,10 @@ pub(crate) struct Client {
     ready_prefixes: u32,
     /// Subscriptions that [`DROPPED_TOPIC`] begins with.
     dropped_prefixes: u32,
+    /// Subscriptions to topics of events.
+    event_prefixes: BTreeSet<Vec<u8>>,
+    /// While it does not keep up.
+    pub(super) slow: Option<Episode>,
     /// Dropped messages that it was told of, or that were dropped before it asked to be told.
     told: u64,
     undone: usize,
@@ -93,6 +100,7 @@ impl Clients {
                 prefix,
                 config: queue,
             }],
+            slow: BTreeSet::new(),
             withdrawn: false,
             undone: 0,
             queued: 0,
@@ -141,6 +149,8 @@ impl Clients {
             prefix_bytes: 0,
             ready_prefixes: 0,
             dropped_prefixes: 0,
+            event_prefixes: BTreeSet::new(),
+            slow: None,
             told: 0,
             undone: 0,
             paused: false,
@@ -228,6 +238,7 @@ impl Clients {
         } else {
             Asked::Nothing
         };
+        self.watch(id, lane, pushed, stats, now);
         match pushed {
             Pushed::Queued { dropped } => {
                 stats.drop(DropReason::QueueOldest, dropped.messages, dropped.bytes);
@@ -239,7 +250,9 @@ impl Clients {
                 asked
             }
             Pushed::Disconnect => {
-                client.closing = true;
+                if let Some(client) = self.clients.get_mut(&id) {
+                    client.closing = true;
+                }
                 stats.drop(DropReason::SubscriberGone, messages, bytes);
                 Asked::Close
             }
@@ -328,6 +341,51 @@ impl Clients {
         !client.paused
     }
 
+    /// What happens when the part of a queue for this rule is full.
+    pub(crate) fn policy(&self, lane: LaneId) -> QueuePolicy {
+        self.rules[usize::from(lane.0)].config.policy
+    }
+
+    /// What topics under this rule begin with.
+    pub(crate) fn prefix(&self, lane: LaneId) -> Vec<u8> {
+        self.rules[usize::from(lane.0)].prefix.to_vec()
+    }
+
+    /// Clients that asked for the events of a topic, sorted.
+    pub(crate) fn watchers_of(&self, topic: &[u8]) -> Vec<ClientId> {
+        let asks = |client: &Client| {
+            // As many looks as the topic is long, however many prefixes there are.
+            let mut prefixes = (RESERVED.len()..=topic.len()).map(|end| &topic[..end]);
+            !client.event_prefixes.is_empty()
+                && prefixes.any(|prefix| client.event_prefixes.contains(prefix))
+        };
+        let watching = self.clients.iter().filter(|(_, client)| asks(client));
+        let mut ids: Vec<ClientId> = watching.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Publishers that must not be read from now.
+    pub(crate) fn throttled(&self) -> usize {
+        let paused = self.clients.values().filter(|client| client.paused);
+        paused.count()
+    }
+
+    /// Subscribers whose queue is full, under one rule at least.
+    pub(crate) fn full_queues(&self) -> usize {
+        let full = |client: &&Client| {
+            let mut lanes = client.queue.lanes().iter();
+            lanes.any(|lane| lane.full_since().is_some())
+        };
+        self.clients.values().filter(full).count()
+    }
+
+    /// Messages that wait in queues.
+    pub(crate) fn queued_messages(&self) -> u64 {
+        let queues = self.clients.values().map(|client| client.queue.messages());
+        queues.sum()
+    }
+
     /// Bytes taken from clients and not done.
     pub(crate) fn undone(&self) -> usize {
         self.undone
@@ -396,6 +454,9 @@ impl Client {
             return false;
         }
         self.prefix_bytes += prefix.len();
+        if own::asks_for(EVENT_TOPIC, prefix) || prefix.starts_with(EVENT_TOPIC) {
+            self.event_prefixes.insert(prefix.to_vec());
+        }
         self.ready_prefixes += u32::from(own::asks_for(READY_TOPIC, prefix));
         if own::asks_for(DROPPED_TOPIC, prefix) {
             self.dropped_prefixes += 1;
@@ -416,6 +477,7 @@ impl Client {
         }
         self.subscriptions.remove(prefix);
         self.prefix_bytes -= prefix.len();
+        self.event_prefixes.remove(prefix);
         self.ready_prefixes -= u32::from(own::asks_for(READY_TOPIC, prefix));
         self.dropped_prefixes -= u32::from(own::asks_for(DROPPED_TOPIC, prefix));
         true

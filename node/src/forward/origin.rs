@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::outbox::{New, Placed};
 use super::own::RESERVED;
 use super::router::{Output, Router};
 use super::topology::desired;
@@ -68,15 +69,23 @@ impl Router {
         self.stats.taken_bytes += body.len() as u64;
         self.clients
             .charge(client, u64::from(run.messages), body.len());
-        let (me, ring, peers) = (self.me, &self.topology.ring, &self.peers);
-        let desired = || desired(me, ring, peers, run.partition, now);
-        let version = self.ring_version;
-        let placed = self
-            .outbox
-            .add(run.partition, run.messages, body, client, version, desired);
+        let new = New {
+            count: run.messages,
+            body,
+            client,
+            taken_at: now,
+        };
+        let placed = self.place(run.partition, new, now);
         if let Some(target) = placed.to {
             self.give(target, placed.header, chunk, run.range, now);
         }
+    }
+
+    /// Numbers a record and finds out where it goes.
+    pub(super) fn place(&mut self, partition: u16, new: New, now: Time) -> Placed {
+        let (me, ring, peers) = (self.me, &self.topology.ring, &self.peers);
+        let desired = || desired(me, ring, peers, partition, now);
+        self.outbox.add(partition, new, self.ring_version, desired)
     }
 
     /// Gives a record of this node to its owner: over the link, if that is up. If it is not, the
@@ -135,6 +144,11 @@ impl Router {
         let (freed, free_to_move) = self.outbox.done(partition, last);
         let mut resumed = Vec::new();
         for kept in freed {
+            let count = u64::from(kept.header.count);
+            self.stats.done_messages += count;
+            let took = now.saturating_sub(kept.taken_at);
+            self.stats.done_times.observe(took, count);
+            self.tell_done(&kept);
             self.clients
                 .discharge(kept.client, kept.body.len(), &mut resumed);
         }

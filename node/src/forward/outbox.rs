@@ -11,7 +11,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 
 use super::memory::compact;
-use super::{ClientId, Header, Instance};
+use super::{ClientId, Header, Instance, Time, Times};
 
 /// A record with the client that it was taken from.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Kept {
     pub(crate) header: Header,
     pub(crate) body: Bytes,
     pub(crate) client: ClientId,
+    pub(crate) taken_at: Time,
 }
 
 /// All streams of this node, by partition.
@@ -40,8 +41,17 @@ pub(crate) struct Stream {
     compacted: usize,
     /// How many of `undone`, from the front, are given to the target; the others are held.
     assigned: usize,
-    /// Whether the stream waits for the target to owe nothing before it moves on.
-    moving: bool,
+    /// Since when the stream waits for the target to owe nothing before it moves on.
+    moving: Option<Time>,
+}
+
+/// What a new record is, beside its partition.
+#[derive(Clone, Debug)]
+pub(crate) struct New {
+    pub(crate) count: u32,
+    pub(crate) body: Bytes,
+    pub(crate) client: ClientId,
+    pub(crate) taken_at: Time,
 }
 
 /// Where a new record goes.
@@ -58,9 +68,7 @@ impl Outbox {
     pub(crate) fn add(
         &mut self,
         partition: u16,
-        count: u32,
-        body: Bytes,
-        client: ClientId,
+        new: New,
         version: u64,
         desired: impl FnOnce() -> Instance,
     ) -> Placed {
@@ -71,8 +79,14 @@ impl Outbox {
             undone: VecDeque::new(),
             compacted: 0,
             assigned: 0,
-            moving: false,
+            moving: None,
         });
+        let New {
+            count,
+            body,
+            client,
+            taken_at,
+        } = new;
         if stream.undone.is_empty() && stream.checked != version {
             stream.target = desired();
             stream.checked = version;
@@ -90,8 +104,9 @@ impl Outbox {
             header,
             body,
             client,
+            taken_at,
         });
-        if stream.moving {
+        if stream.moving.is_some() {
             return Placed { header, to: None };
         }
         stream.assigned += 1;
@@ -118,30 +133,34 @@ impl Outbox {
                 _ => break,
             }
         }
-        (freed, stream.moving && stream.assigned == 0)
+        (freed, stream.moving.is_some() && stream.assigned == 0)
     }
 
     /// Applies the rule of movement to a stream. Returns the owner and the records it must get
-    /// now, in order.
+    /// now, in order; how long it waited to move goes into `waited`.
     pub(crate) fn revise(
         &mut self,
         partition: u16,
         desired: Instance,
         version: u64,
         gone: impl FnOnce(Instance) -> bool,
+        (now, waited): (Time, &mut Times),
     ) -> Option<(Instance, Vec<Kept>)> {
         let stream = self.streams.get_mut(&partition)?;
         stream.checked = version;
         if stream.target == desired {
-            stream.moving = false;
+            stream.moving = None;
             return stream.assign_from(stream.assigned);
         }
         if stream.assigned == 0 || gone(stream.target) {
             stream.target = desired;
-            stream.moving = false;
+            let since = stream.moving.take().unwrap_or(now);
+            if !stream.undone.is_empty() {
+                waited.observe(now.saturating_sub(since), 1);
+            }
             return stream.assign_from(0);
         }
-        stream.moving = true;
+        stream.moving.get_or_insert(now);
         None
     }
 
@@ -186,14 +205,35 @@ impl Outbox {
         streams.flat_map(|stream| stream.undone.iter().map(|kept| (stream.target, kept)))
     }
 
+    /// Messages that are not done.
+    pub(crate) fn undone_messages(&self) -> u64 {
+        let kept = self.undone().map(|(_, kept)| kept);
+        kept.map(|kept| u64::from(kept.header.count)).sum()
+    }
+
     /// Whether everything is done.
     pub(crate) fn is_empty(&self) -> bool {
         self.undone().next().is_none()
     }
 
+    /// A partition's messages that are not done, and whether they wait for its old owner.
+    pub(crate) fn standing(&self, partition: u16) -> (u64, bool) {
+        let Some(stream) = self.streams.get(&partition) else {
+            return (0, false);
+        };
+        let counts = stream
+            .undone
+            .iter()
+            .map(|kept| u64::from(kept.header.count));
+        (counts.sum(), stream.moving.is_some())
+    }
+
     /// Streams that wait to move.
     pub(crate) fn moving(&self) -> usize {
-        self.streams.values().filter(|stream| stream.moving).count()
+        self.streams
+            .values()
+            .filter(|stream| stream.moving.is_some())
+            .count()
     }
 }
 
@@ -213,7 +253,24 @@ mod tests {
     const B: Instance = Instance(2);
 
     fn add(outbox: &mut Outbox, owner: Instance) -> Placed {
-        outbox.add(9, 2, Bytes::from_static(b"xx"), ClientId(1), 1, || owner)
+        let new = New {
+            count: 2,
+            body: Bytes::from_static(b"xx"),
+            client: ClientId(1),
+            taken_at: Time::ZERO,
+        };
+        outbox.add(9, new, 1, || owner)
+    }
+
+    fn revise(
+        outbox: &mut Outbox,
+        desired: Instance,
+        version: u64,
+        gone: bool,
+    ) -> Option<(Instance, Vec<Kept>)> {
+        let mut waited = Times::default();
+        let now = (Time::ZERO, &mut waited);
+        outbox.revise(9, desired, version, |_| gone, now)
     }
 
     fn firsts(moved: Option<(Instance, Vec<Kept>)>) -> (Instance, Vec<u64>) {
@@ -236,11 +293,11 @@ mod tests {
     fn a_stream_moves_only_when_the_old_owner_owes_nothing() {
         let mut outbox = Outbox::default();
         add(&mut outbox, A);
-        assert!(outbox.revise(9, B, 2, |_| false).is_none());
+        assert!(revise(&mut outbox, B, 2, false).is_none());
         assert_eq!(add(&mut outbox, B).to, None);
         let (freed, free) = outbox.done(9, 2);
         assert_eq!((freed.len(), free), (1, true));
-        assert_eq!(firsts(outbox.revise(9, B, 2, |_| false)), (B, vec![3]));
+        assert_eq!(firsts(revise(&mut outbox, B, 2, false)), (B, vec![3]));
         assert_eq!(add(&mut outbox, B).to, Some(B));
     }
 
@@ -248,9 +305,9 @@ mod tests {
     fn held_records_go_first_when_the_move_is_called_off() {
         let mut outbox = Outbox::default();
         add(&mut outbox, A);
-        outbox.revise(9, B, 2, |_| false);
+        revise(&mut outbox, B, 2, false);
         add(&mut outbox, B);
-        assert_eq!(firsts(outbox.revise(9, A, 3, |_| false)), (A, vec![3]));
+        assert_eq!(firsts(revise(&mut outbox, A, 3, false)), (A, vec![3]));
         assert_eq!(add(&mut outbox, A).header.first, 5);
     }
 
@@ -260,7 +317,7 @@ mod tests {
         add(&mut outbox, A);
         add(&mut outbox, A);
         outbox.done(9, 2);
-        assert_eq!(firsts(outbox.revise(9, B, 2, |_| true)), (B, vec![3]));
+        assert_eq!(firsts(revise(&mut outbox, B, 2, true)), (B, vec![3]));
         assert_eq!(outbox.assigned_to(A).len(), 0);
         assert_eq!(outbox.assigned_to(B).len(), 1);
     }

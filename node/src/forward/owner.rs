@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::own::subject;
 use super::prefixes::{PrefixIndex, SetId};
 use super::router::{Output, Router, SELF};
 use super::serving::{Acked, Pending, Slot};
@@ -67,10 +68,15 @@ impl Router {
         }
         let uniform = self.match_record(chunk, range.clone())?;
         self.count_for_the_unknown(&header);
+        self.count_topic(&header, chunk, &range);
         self.serving
             .stream(origin, header.partition)
             .receive(header.last());
         let owed = match uniform {
+            Some(set) if self.is_traced(&header, chunk, &range) => {
+                self.tell_served(set, chunk, &range);
+                self.route_whole(set, origin, header, chunk, range.clone(), now)
+            }
             Some(set) => self.route_whole(set, origin, header, chunk, range.clone(), now),
             None => self.route_parts(origin, header, chunk, now),
         };
@@ -96,6 +102,21 @@ impl Router {
         }
     }
 
+    /// Counts a record for its topic, unless it is not in the sample.
+    fn count_topic(&mut self, header: &Header, chunk: &Bytes, range: &Range<usize>) {
+        let weight = u64::from(self.topics.weight());
+        if weight == 0 {
+            return;
+        }
+        let buffer = &chunk[..range.end];
+        if let Ok(Item::Message(span)) = item_at(buffer, range.start, self.limits.frames) {
+            let key = zmesh_partition::key(subject(span.topic(chunk)));
+            let (messages, bytes) = (u64::from(header.messages), u64::from(header.length));
+            self.topics
+                .count(key, header.partition, messages * weight, bytes * weight);
+        }
+    }
+
     /// Finds who wants the messages. `Some` if all of them are wanted by the same nodes;
     /// otherwise each message with its nodes is in `scratch.messages`.
     fn match_record(
@@ -113,14 +134,15 @@ impl Router {
         let mut first = None;
         let mut uniform = true;
         for_each_message(chunk, range.clone(), limits.frames, |span| {
-            let set = nodes.find(span.topic(chunk));
+            let set = nodes.find(subject(span.topic(chunk)));
             uniform &= *first.get_or_insert(set) == set;
         })?;
         if uniform {
             return Ok(Some(first.unwrap_or_else(|| nodes.find(b""))));
         }
         for_each_message(chunk, range, limits.frames, |span| {
-            scratch.messages.push((nodes.find(span.topic(chunk)), span));
+            let set = nodes.find(subject(span.topic(chunk)));
+            scratch.messages.push((set, span));
         })?;
         Ok(None)
     }
@@ -173,12 +195,15 @@ impl Router {
         ranges: &[Range<usize>],
         now: Time,
     ) -> bool {
+        self.stats.routed_messages += u64::from(header.messages);
         if slot == SELF {
             let held = self.deliver(SELF, origin, header, chunk, ranges, now);
             if held {
                 self.serving
                     .stream(origin, header.partition)
                     .sent(SELF, &header);
+            } else {
+                self.stats.acked_messages += u64::from(header.messages);
             }
             return held;
         }
@@ -188,6 +213,7 @@ impl Router {
         if let Some(reason) = unreachable.or(passed_over) {
             let (messages, bytes) = (u64::from(header.messages), header.length as usize);
             self.stats.drop(reason, messages, bytes);
+            self.note_drop(header.partition, reason, now);
             return false;
         }
         if self
@@ -217,6 +243,7 @@ impl Router {
             return;
         };
         let acked = served.acked(slot, last);
+        self.stats.acked_messages += acked.messages;
         self.apply(slot, origin, partition, acked, now);
     }
 
@@ -252,7 +279,14 @@ impl Router {
             let (lost, acked) = served.forget(slot);
             let prefixes = &self.peers.get_mut(slot).prefixes;
             let (messages, bytes) = count_wanted(&lost, prefixes.iter(), self.limits.frames);
+            // What it has come to want since was not sent to it.
+            let messages = messages.min(acked.messages);
             self.stats.drop(reason, messages, bytes);
+            // The others it had acked before, or no longer wants.
+            self.stats.acked_messages += acked.messages - messages;
+            if messages > 0 {
+                self.note_drop(partition, reason, now);
+            }
             self.apply(slot, origin, partition, acked, now);
         }
     }
@@ -268,7 +302,7 @@ impl Router {
         let mut part = Part::default();
         let Self { nodes, limits, .. } = self;
         let found = for_each_message(body, 0..body.len(), limits.frames, |span| {
-            let set = nodes.find(span.topic(body));
+            let set = nodes.find(subject(span.topic(body)));
             if nodes.ids(set).contains(&slot) {
                 part.add(&span);
             }
@@ -317,7 +351,7 @@ fn count_wanted<'a>(
     }
     for Pending { body, .. } in records {
         let counted = for_each_message(body, 0..body.len(), limits, |span| {
-            let set = index.find(span.topic(body));
+            let set = index.find(subject(span.topic(body)));
             if !index.ids(set).is_empty() {
                 wanted.0 += 1;
                 wanted.1 += span.range().len();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::clients::Asked;
 use super::lane::LaneId;
+use super::own::{subject, traced};
 use super::owner::for_each_message;
 use super::prefixes::SetId;
 use super::queue::Segment;
@@ -82,21 +83,30 @@ impl Router {
                 if other.is_some() {
                     return;
                 }
-                let set = clients.index.find(span.topic(chunk));
+                let topic = span.topic(chunk);
+                let set = clients.index.find(subject(topic));
+                let trace = traced(topic).map(|(id, _)| id);
                 let span = span.range();
                 match local_run {
+                    _ if trace.is_some() => other = Some((set, span, trace)),
                     Some(run) if run.set == set && run.range.end == span.start => {
                         run.range.end = span.end;
                         run.messages += 1;
                         at = span.end;
                     }
-                    _ => other = Some((set, span)),
+                    _ => other = Some((set, span, None)),
                 }
             });
             debug_assert!(found.is_ok(), "a record is matched before it is delivered");
-            let Some((set, span)) = other else { return };
+            let Some((set, span, trace)) = other else {
+                return;
+            };
             full.extend(self.end_run(chunk, now));
             at = span.end;
+            if let Some(id) = trace {
+                self.tell_delivered(id, set);
+                continue;
+            }
             self.local_run = Some(LocalRun {
                 set,
                 range: span,
@@ -126,6 +136,7 @@ impl Router {
             bytes: chunk.slice(run.range),
             messages: run.messages,
         };
+        let dropped = stats.dropped_at_subscribers();
         for id in ids.into_iter().map(ClientId) {
             match clients.push(id, segment.clone(), lane, stats, now) {
                 Asked::Nothing => {}
@@ -133,6 +144,9 @@ impl Router {
                 Asked::Hold => full.push((id, lane)),
                 Asked::Close => outputs.push_back(Output::CloseClient(id)),
             }
+        }
+        if stats.dropped_at_subscribers() != dropped {
+            self.note_drop_of(&segment, lane, now);
         }
         full
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use zmesh_partition::{Partition, Table};
 
 use super::clients::{Budgets, Clients};
@@ -19,8 +19,12 @@ use super::prefixes::PrefixIndex;
 use super::queue::Segment;
 use super::receiver::{LocalRun, Withheld};
 use super::serving::{Serving, Slot};
+use super::topics::Topics;
 use super::topology::{Ring, Topology};
-use super::{ClientId, ClientStats, DropReason, Instance, PeerStats, Stats, Time};
+use super::trace::Hop;
+use super::{
+    ClientId, ClientStats, DropReason, Instance, PeerStats, Slow, Stats, Time, TopicStats,
+};
 use crate::config::{QueueConfig, QueueRule};
 use crate::zmtp::frames::FrameLimits;
 
@@ -68,6 +72,10 @@ pub enum Output {
     /// What a node's clients want could not be learned in time: messages that it may want are
     /// dropped until it is.
     GivenUp(Instance),
+    /// A subscriber's queue has become full, or has room again.
+    Slow(ClientId, Slow),
+    /// A marked message has passed a place.
+    Hop(u64, Hop),
 }
 
 /// The forwarding core of one node.
@@ -99,6 +107,10 @@ pub struct Router {
     /// Records to be given to an owner before the current input is through.
     pub(super) todo: VecDeque<(Instance, Kept)>,
     partitions: HashMap<Box<[u8]>, u16, RandomState>,
+    pub(super) topics: Topics,
+    /// Why a message of a partition was last dropped here, and when: as many as there are
+    /// partitions at most.
+    pub(super) drops: HashMap<u16, (DropReason, Time), FixedState>,
     pub(super) stats: Stats,
     pub(super) outputs: VecDeque<Output>,
     pub(super) next_tick: Time,
@@ -138,6 +150,8 @@ impl Router {
             touched: Vec::new(),
             todo: VecDeque::new(),
             partitions: HashMap::default(),
+            topics: Topics::new(now),
+            drops: HashMap::default(),
             stats: Stats::default(),
             outputs: VecDeque::new(),
             next_tick: now + TICK,
@@ -193,14 +207,25 @@ impl Router {
     /// Counters and sizes.
     pub fn stats(&self) -> Stats {
         Stats {
+            undone_messages: self.outbox.undone_messages(),
             undone_bytes: self.clients.undone(),
+            queued_messages: self.clients.queued_messages(),
             queued_bytes: self.clients.queued(),
+            full_queues: self.clients.full_queues(),
+            throttled: self.clients.throttled(),
+            other_topics: self.topics.others(),
+            unacked_messages: self.serving.unacked_messages(),
             unacked_bytes: self.serving.pending_bytes(),
             moving_partitions: self.outbox.moving(),
             prefixes: self.interest.len(),
             origins: self.dedup.origins(),
             ..self.stats.clone()
         }
+    }
+
+    /// The busiest topics that this node owns, the busiest first; at most 20.
+    pub fn topics(&self) -> Vec<TopicStats> {
+        self.topics.named()
     }
 
     /// One client's counters and sizes.

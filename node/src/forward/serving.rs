@@ -51,6 +51,8 @@ struct Owed {
     slot: Slot,
     acked: u64,
     sent: u64,
+    /// Messages that it was sent since it owed nothing.
+    messages: u64,
 }
 
 /// How an ack changed what a node owes.
@@ -58,6 +60,8 @@ struct Owed {
 pub(crate) struct Acked {
     /// The node owes nothing more of this stream.
     pub(crate) settled: bool,
+    /// So many messages it had been sent since it last owed nothing, if it is settled.
+    pub(crate) messages: u64,
     /// The stream's done level, if it rose.
     pub(crate) done: Option<u64>,
 }
@@ -167,6 +171,14 @@ impl Serving {
         streams.all(|served| served.pending.is_empty())
     }
 
+    /// Messages that were sent to nodes which still owe acks of their streams.
+    pub(crate) fn unacked_messages(&self) -> u64 {
+        let origins = self.origins.values();
+        let streams = origins.flat_map(|origin| origin.streams.values());
+        let owed = streams.flat_map(|served| &served.owed);
+        owed.map(|owed| owed.messages).sum()
+    }
+
     /// Bytes of records that wait for acks.
     pub(crate) fn pending_bytes(&self) -> usize {
         let streams = self
@@ -201,12 +213,14 @@ impl Served {
     pub(crate) fn sent(&mut self, slot: Slot, header: &Header) -> bool {
         if let Some(owed) = self.owed.iter_mut().find(|owed| owed.slot == slot) {
             owed.sent = owed.sent.max(header.last());
+            owed.messages += u64::from(header.messages);
             return false;
         }
         self.owed.push(Owed {
             slot,
             acked: header.first - 1,
             sent: header.last(),
+            messages: header.messages.into(),
         });
         true
     }
@@ -220,11 +234,14 @@ impl Served {
         let owed = &mut self.owed[index];
         owed.acked = owed.acked.max(last.min(owed.sent));
         let settled = owed.acked >= owed.sent;
-        if settled {
-            self.owed.swap_remove(index);
-        }
+        let messages = if settled {
+            self.owed.swap_remove(index).messages
+        } else {
+            0
+        };
         Acked {
             settled,
+            messages,
             done: self.release(before),
         }
     }
@@ -236,11 +253,12 @@ impl Served {
             return (Vec::new(), Acked::default());
         };
         let lost = self.unacked_at(index).cloned().collect();
-        self.owed.swap_remove(index);
+        let messages = self.owed.swap_remove(index).messages;
         (
             lost,
             Acked {
                 settled: true,
+                messages,
                 done: self.release(before),
             },
         )
@@ -313,6 +331,7 @@ mod tests {
             served.acked(1, 4),
             Acked {
                 settled: true,
+                messages: 4,
                 done: None
             }
         );
@@ -320,6 +339,7 @@ mod tests {
             served.acked(2, 2),
             Acked {
                 settled: true,
+                messages: 2,
                 done: Some(4)
             }
         );
@@ -350,6 +370,7 @@ mod tests {
             acked,
             Acked {
                 settled: true,
+                messages: 4,
                 done: Some(4)
             }
         );

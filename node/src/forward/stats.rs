@@ -1,6 +1,6 @@
 //! What the core counts, in plain numbers; the node exports them.
 
-use super::{Instance, Time};
+use super::{Instance, Time, Times};
 use crate::config::QueuePolicy;
 
 /// Why a message was dropped.
@@ -23,6 +23,28 @@ pub enum DropReason {
     Reserved,
 }
 
+/// Which of the three places of a message dropped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropPlace {
+    /// Where it was taken.
+    Origin,
+    /// Where it was matched.
+    Owner,
+    /// Where it was to be handed to a client.
+    Subscriber,
+}
+
+impl DropPlace {
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Owner => "owner",
+            Self::Subscriber => "subscriber",
+        }
+    }
+}
+
 impl DropReason {
     /// Every reason with its name in metrics.
     pub const ALL: [(&'static str, Self); 7] = [
@@ -38,6 +60,15 @@ impl DropReason {
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].0
+    }
+
+    /// Where it is that messages are dropped for it.
+    pub fn place(self) -> DropPlace {
+        match self {
+            Self::Reserved => DropPlace::Origin,
+            Self::Unreachable | Self::PassedOver | Self::InterestUnknown => DropPlace::Owner,
+            Self::QueueFull | Self::QueueOldest | Self::SubscriberGone => DropPlace::Subscriber,
+        }
     }
 
     /// Why a queue with this policy drops what it drops.
@@ -56,6 +87,15 @@ pub struct Stats {
     pub taken_messages: u64,
     /// Bytes of those.
     pub taken_bytes: u64,
+    /// Of those, the ones that are known to be with everybody who wants them.
+    pub done_messages: u64,
+    /// From when a message was taken until that was known.
+    pub done_times: Times,
+    /// Pairs of a message that this node serves as its owner and a node that wants it, this one
+    /// included.
+    pub routed_messages: u64,
+    /// Of those, the ones that the node is through with.
+    pub acked_messages: u64,
     /// Messages given to links, each time they were given.
     pub forwarded_messages: u64,
     /// Bytes of those.
@@ -72,14 +112,32 @@ pub struct Stats {
     pub dropped_bytes: [u64; DropReason::ALL.len()],
     /// Records that came once more and were skipped.
     pub duplicate_records: u64,
-    /// Bytes taken from clients and not yet done.
+    /// Taken from clients and not yet done.
+    pub undone_messages: u64,
+    /// Bytes of those.
     pub undone_bytes: usize,
-    /// Bytes that wait in subscribers' queues.
+    /// Messages that wait in subscribers' queues.
+    pub queued_messages: u64,
+    /// Bytes of those.
     pub queued_bytes: usize,
+    /// Routed, and neither acked nor dropped.
+    pub unacked_messages: u64,
     /// Bytes of records that other nodes have yet to ack.
     pub unacked_bytes: usize,
     /// Partitions whose stream waits to move to another owner.
     pub moving_partitions: usize,
+    /// How long streams waited to move.
+    pub move_times: Times,
+    /// Times that a subscriber's queue became full, in the order of [`QueuePolicy::ALL`].
+    pub became_slow: [u64; QueuePolicy::ALL.len()],
+    /// Subscribers whose queue is full now.
+    pub full_queues: usize,
+    /// Publishers that must not be read from now.
+    pub throttled: usize,
+    /// For how long publishers were not read from, of all of them together, up to the last tick.
+    pub throttled_time: Time,
+    /// Messages of topics that were not named when they came; see [`super::TopicStats`].
+    pub other_topics: u64,
     /// Distinct prefixes of this node's clients.
     pub prefixes: usize,
     /// Origins whose sequence numbers are remembered.
@@ -87,6 +145,52 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// What is not accounted for at each place: 0, 0 and 0 at every moment, or it is a bug.
+    ///
+    /// - origin: taken = done + dropped + undone
+    /// - owner: routed = acked + dropped + unacked
+    /// - subscriber: matched = delivered + dropped + queued
+    ///
+    /// What is dropped as [`DropReason::InterestUnknown`] was not routed to anybody.
+    pub fn unaccounted(&self) -> [i64; 3] {
+        let dropped = |place: DropPlace| -> u64 {
+            let reasons = DropReason::ALL.into_iter().map(|(_, reason)| reason);
+            let there = reasons.filter(|reason| reason.place() == place);
+            let routed = there.filter(|reason| *reason != DropReason::InterestUnknown);
+            routed.map(|reason| self.dropped[reason as usize]).sum()
+        };
+        let place = |came: u64, went: u64, place: DropPlace, here: u64| {
+            came as i64 - went as i64 - dropped(place) as i64 - here as i64
+        };
+        [
+            place(
+                self.taken_messages,
+                self.done_messages,
+                DropPlace::Origin,
+                self.undone_messages,
+            ),
+            place(
+                self.routed_messages,
+                self.acked_messages,
+                DropPlace::Owner,
+                self.unacked_messages,
+            ),
+            place(
+                self.matched_messages,
+                self.delivered_messages,
+                DropPlace::Subscriber,
+                self.queued_messages,
+            ),
+        ]
+    }
+
+    /// Messages that were dropped for want of room in a queue, or of a client.
+    pub(crate) fn dropped_at_subscribers(&self) -> u64 {
+        let reasons = DropReason::ALL.into_iter();
+        let here = reasons.filter(|(_, reason)| reason.place() == DropPlace::Subscriber);
+        here.map(|(_, reason)| self.dropped[reason as usize]).sum()
+    }
+
     pub(crate) fn drop(&mut self, reason: DropReason, messages: u64, bytes: usize) {
         self.dropped[reason as usize] += messages;
         self.dropped_bytes[reason as usize] += bytes as u64;

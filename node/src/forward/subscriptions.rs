@@ -1,8 +1,6 @@
 //! Clients subscribe and unsubscribe; the other nodes hear of it; the clients hear when all have.
 
-use super::clients::Asked;
 use super::interest::{Change, MAX_PREFIX_BYTES};
-use super::lane::LaneId;
 use super::own::{self, RESERVED};
 use super::peers::Message;
 use super::router::{Output, Router, SELF};
@@ -183,16 +181,6 @@ impl Router {
     }
 
     fn tell_ready(&mut self, client: ClientId, prefix: &[u8], now: Time) {
-        let segment = own::ready(prefix);
-        let lane = LaneId::default();
-        match self
-            .clients
-            .push(client, segment, lane, &mut self.stats, now)
-        {
-            // Word of a subscription holds no publisher back.
-            Asked::Nothing | Asked::Hold => {}
-            Asked::Wake => self.outputs.push_back(Output::Client(client)),
-            Asked::Close => self.outputs.push_back(Output::CloseClient(client)),
-        }
+        self.tell_client(client, own::ready(prefix), now);
     }
 }

@@ -22,6 +22,9 @@ impl Router {
             self.peers.get_mut(slot).excuse(late, now);
         }
         self.next_tick = now + TICK;
+        self.look_at_clients(TICK + late);
+        self.topics.tick(now);
+        self.tell_of_the_slow(now);
         self.pass_over_the_silent(now);
         self.say_holding();
         self.release_held(now);
@@ -35,6 +38,18 @@ impl Router {
             self.expire(now);
         }
         self.settle(now);
+    }
+
+    /// Counts the time for which publishers are not read from, by how many there are now.
+    fn look_at_clients(&mut self, since: Time) {
+        let throttled = self.clients.throttled() as u32;
+        self.stats.throttled_time += since * throttled;
+    }
+
+    fn tell_of_the_slow(&mut self, now: Time) {
+        let news = self.clients.slow_news(now).into_iter();
+        self.outputs
+            .extend(news.map(|(client, word)| Output::Slow(client, word)));
     }
 
     fn compact(&mut self) {

@@ -160,9 +160,10 @@ impl Router {
         let desired = self.desired(partition, now);
         let (peers, me) = (&self.peers, self.me);
         let gone = |target| target != me && !peers.is_usable(target, now);
+        let waited = (now, &mut self.stats.move_times);
         let moved = self
             .outbox
-            .revise(partition, desired, self.ring_version, gone);
+            .revise(partition, desired, self.ring_version, gone, waited);
         if let Some((target, records)) = moved {
             self.todo
                 .extend(records.into_iter().map(|kept| (target, kept)));

@@ -6,15 +6,17 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use zmesh_gossip::{Gossip, NodeId, Output};
+use zmesh_gossip::{Gossip, NodeId, Output, Refusal};
 use zmq::{Context, Socket};
 
 use super::StartError;
 use super::commands::{Command, GossipCommands};
 use super::inbox::Inbox;
-use super::log::{log_event, log_refused, log_refused_other};
+use super::log::{log_refused, log_refused_other, tell_event};
 use super::lookup::Lookup;
 use super::peers::Peers;
+use crate::events::Events;
+use crate::metrics::{GOSSIP_LAG, JOINS_REFUSED};
 use crate::view::{Known, Membership};
 
 /// Packets taken in one go before timers and commands have their turn.
@@ -39,6 +41,7 @@ pub(super) struct Driver {
     peers: Peers,
     ears: Ears,
     commands: GossipCommands,
+    events: Events,
     start: Instant,
     publish: watch::Sender<Arc<Membership>>,
     fail: watch::Sender<Option<Arc<str>>>,
@@ -64,6 +67,7 @@ impl Driver {
         context: Context,
         ears: Ears,
         commands: GossipCommands,
+        events: Events,
         publish: watch::Sender<Arc<Membership>>,
         fail: watch::Sender<Option<Arc<str>>>,
         seeds: String,
@@ -74,6 +78,7 @@ impl Driver {
             peers: Peers::new(context, lookup),
             ears,
             commands,
+            events,
             start: Instant::now(),
             publish,
             fail,
@@ -98,6 +103,8 @@ impl Driver {
             self.take_notices();
             let now = self.now();
             if now >= self.machine.next_deadline() {
+                let late = now.saturating_sub(self.machine.next_deadline());
+                self.events.metrics().observe(&GOSSIP_LAG, late);
                 self.machine.handle_timeout(now);
             }
             self.take_outputs();
@@ -239,6 +246,7 @@ impl Driver {
                 Output::Refused { by, reason } => {
                     self.refused = true;
                     log_refused(&by, &reason);
+                    self.count_refused(&reason, "seed");
                 }
                 Output::RefusedOther {
                     name,
@@ -246,12 +254,23 @@ impl Driver {
                     reason,
                 } => {
                     log_refused_other(&name, &address, &reason);
+                    self.count_refused(&reason, "this");
                 }
                 Output::NameConflict { gossip, client } => self.name_conflict(&gossip, &client),
                 Output::Departed => self.departed = true,
-                Output::Event(event) => log_event(&event),
+                Output::Event(event) => tell_event(&self.events, &event),
             }
         }
+    }
+
+    fn count_refused(&self, reason: &Refusal, by: &str) {
+        let reason = match reason {
+            Refusal::Cluster { .. } => "cluster",
+            Refusal::Version { .. } => "version",
+            Refusal::Partitions { .. } => "partitions",
+        };
+        let metrics = self.events.metrics();
+        metrics.add(&JOINS_REFUSED, &[reason, by], 1);
     }
 
     fn name_conflict(&self, gossip: &str, client: &str) {

@@ -2,6 +2,8 @@
 
 use zmesh_gossip::{Event, Refusal};
 
+use crate::events::{Events, Kind};
+
 pub(super) fn log_refused(by: &str, reason: &Refusal) {
     match reason {
         Refusal::Cluster { joiner, seed } => {
@@ -63,14 +65,26 @@ pub(super) fn log_refused_other(name: &str, address: &str, reason: &Refusal) {
     }
 }
 
-pub(super) fn log_event(event: &Event) {
+pub(super) fn tell_event(events: &Events, event: &Event) {
+    let tell = |kind, name: &str, words: &str| {
+        events.tell(kind, name, &format!("member {name} {words}"), &[]);
+    };
+    let tell_at = |kind, name: &str, address: &str, words: &str| {
+        let fields = [("address", address.to_string())];
+        let text = format!("member {name} {words} at {address}");
+        events.tell(kind, name, &text, &fields);
+    };
     match event {
-        Event::Discovered { name, address } => tracing::info!(name, address, "member discovered"),
-        Event::Restarted { name, address } => tracing::info!(name, address, "member restarted"),
-        Event::Suspected { name } => tracing::info!(name, "member suspected"),
-        Event::Recovered { name } => tracing::info!(name, "member alive again"),
-        Event::Died { name } => tracing::warn!(name, "member dead"),
-        Event::Left { name } => tracing::info!(name, "member left"),
+        Event::Discovered { name, address } => {
+            tell_at(Kind::MemberDiscovered, name, address, "is new");
+        }
+        Event::Restarted { name, address } => {
+            tell_at(Kind::MemberRestarted, name, address, "has started anew");
+        }
+        Event::Suspected { name } => tell(Kind::MemberSuspected, name, "does not answer"),
+        Event::Recovered { name } => tell(Kind::MemberAlive, name, "is alive again"),
+        Event::Died { name } => tell(Kind::MemberDead, name, "is dead"),
+        Event::Left { name } => tell(Kind::MemberLeft, name, "has left"),
         Event::Refuted { incarnation } => tracing::info!(incarnation, "refuted a suspicion"),
         Event::NameContested { address } => {
             tracing::warn!(address, "another process bears this node's name");

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use zmesh_gossip::{Output, State};
 
 use super::*;
+use crate::events::Events;
+use crate::metrics::Metrics;
 
 /// Longer than any of this takes; only a failure waits so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +26,7 @@ fn settings(name: &str, seeds: &[&str]) -> Settings {
         zone: String::new(),
         client: "127.0.0.1:5555".into(),
         link: "127.0.0.1:5557".into(),
-        metrics: Metrics::new("test").unwrap(),
+        events: Events::new("test", metrics()).0,
     }
 }
 
@@ -157,12 +159,16 @@ fn a_thread_that_ends_without_goodbye_is_found_dead_by_its_refused_connection() 
     });
 }
 
+fn metrics() -> Metrics {
+    Metrics::new("test", "test", "0").unwrap()
+}
+
 /// Connections to the gossip port that were closed for this reason.
 fn closed(metrics: &Metrics, reason: &str) -> u64 {
     let text = String::from_utf8(metrics.text().unwrap()).unwrap();
-    let sample = format!("zmesh_gossip_connections_closed_total{{reason=\"{reason}\"}} ");
-    let mut counts = text.lines().filter_map(|line| line.strip_prefix(&sample));
-    counts.next().unwrap().parse().unwrap()
+    let sample = format!("zmesh_gossip_connections_closed_total{{reason=\"{reason}\",");
+    let line = text.lines().find(|line| line.starts_with(&sample)).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// Waits until so many are counted: the peer sees the end a moment before.
@@ -198,7 +204,7 @@ fn say(address: &str, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn garbage_on_the_gossip_port_is_closed_with_its_reason_and_harms_nobody() {
     let settings_a = settings("a", &[]);
-    let metrics = settings_a.metrics.clone();
+    let metrics = settings_a.events.metrics().clone();
     let a = start_ready(settings_a);
     let b = start_ready(settings("b", &[a.address()]));
     wait(&b, "a view of two", |m| m.view.len() == 2);
@@ -246,7 +252,7 @@ fn garbage_on_the_gossip_port_is_closed_with_its_reason_and_harms_nobody() {
 #[test]
 fn packets_that_cannot_be_read_are_counted_and_their_connection_stays() {
     let settings = settings("a", &[]);
-    let metrics = settings.metrics.clone();
+    let metrics = settings.events.metrics().clone();
     let a = start_ready(settings);
     let context = zmq::Context::new();
     let dealer = context.socket(zmq::DEALER).unwrap();
@@ -270,7 +276,7 @@ fn packets_that_cannot_be_read_are_counted_and_their_connection_stays() {
 #[test]
 fn a_crowd_that_says_nothing_is_sent_away_and_a_member_comes_in() {
     let settings_a = settings("a", &[]);
-    let metrics = settings_a.metrics.clone();
+    let metrics = settings_a.events.metrics().clone();
     let a = start_ready(settings_a);
     let crowd: Vec<_> = (0..200)
         .map(|_| TcpStream::connect(a.address()).unwrap())
@@ -354,7 +360,7 @@ fn who_never_sends_a_packet_is_sent_away_and_who_has_sent_one_may_be_silent() {
     let (wake, woken) = socket::wake_pair(&context).unwrap();
     woken.set_rcvtimeo(PATIENCE.as_millis() as i32).unwrap();
     let (commands, _received) = GossipCommands::new(wake);
-    let metrics = Metrics::new("test").unwrap();
+    let metrics = metrics();
     let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let first_packet = Duration::from_millis(100);

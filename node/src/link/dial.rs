@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use super::session::{Link, LinkError};
 use super::timing::{FIRST_PAUSE, LAST_PAUSE, OPEN_TIMEOUT};
 use super::wire::Head;
+use crate::events::Kind;
 use crate::forward::Instance;
 use crate::hub::{Hub, Side};
 use crate::zmtp::handshake;
@@ -84,9 +85,18 @@ async fn open<'a>(hub: &'a Hub, target: &Target) -> Result<Link<'a>, LinkError> 
 async fn carry(hub: &Hub, target: &Target, mut link: Link<'_>) -> LinkError {
     let handle = hub.add_link(target.instance, Side::Dialed);
     hub.input(|router, now| router.handle_link_up(target.instance, now));
-    tracing::info!(peer = target.name, address = target.address, "link up");
+    let text = format!("link to {} at {} is up", target.name, target.address);
+    hub.events.tell(Kind::LinkUp, &target.name, &text, &[]);
     let _guard = Down { hub, target };
-    link.run(target.instance, Side::Dialed, &handle).await
+    let ended = link.run(target.instance, Side::Dialed, &handle).await;
+    let text = format!(
+        "link to {} at {} is down: {ended}",
+        target.name, target.address
+    );
+    let fields = [("why", ended.to_string())];
+    hub.events
+        .tell(Kind::LinkDown, &target.name, &text, &fields);
+    ended
 }
 
 /// Tells the core that a link has ended, also when its task is ended from outside.

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
@@ -85,6 +86,10 @@ pub(super) struct Link<'a> {
     heard: Instant,
     /// Bytes taken since the last reply.
     unreplied: usize,
+    /// When the ping went that has no answer yet.
+    pinged: Option<Instant>,
+    /// How long the last answer took.
+    ponged: Option<Duration>,
 }
 
 impl<'a> Link<'a> {
@@ -96,6 +101,8 @@ impl<'a> Link<'a> {
             scanned: Scanned::default(),
             heard: Instant::now(),
             unreplied: 0,
+            pinged: None,
+            ponged: None,
         }
     }
 
@@ -290,6 +297,7 @@ impl<'a> Link<'a> {
                     self.hear(handle);
                     self.unreplied += data.len();
                     self.scan(data)?;
+                    handle.rtt.set(self.ponged);
                     self.hand_over(peer, side)?;
                 }
             }
@@ -312,11 +320,15 @@ impl<'a> Link<'a> {
             pipe,
             scanned,
             limits,
+            pinged,
+            ponged,
             ..
         } = self;
         pipe.scan::<FrameError>(data, *limits, scanned, |body| {
-            if let Some((b"PING", data)) = command_parts(body) {
-                pongs.extend_from_slice(&heartbeat::pong(data));
+            match command_parts(body) {
+                Some((b"PING", data)) => pongs.extend_from_slice(&heartbeat::pong(data)),
+                Some((b"PONG", _)) => *ponged = pinged.take().map(|at| at.elapsed()).or(*ponged),
+                _ => {}
             }
             ControlFlow::Continue(())
         })?;
@@ -359,6 +371,7 @@ impl<'a> Link<'a> {
         }
         if self.pipe.has_room() {
             self.pipe.queue(Bytes::from(heartbeat::ping(SILENCE)));
+            self.pinged.get_or_insert_with(Instant::now);
         }
         Ok(())
     }

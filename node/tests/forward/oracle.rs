@@ -219,6 +219,10 @@ impl World {
             if stats.matched_messages != stats.delivered_messages + dropped {
                 wrong.push(format!("{instance:?}: {stats:?}"));
             }
+            if stats.unaccounted() != [0; 3] {
+                let unaccounted = stats.unaccounted();
+                wrong.push(format!("{instance:?}: {unaccounted:?} of {stats:?}"));
+            }
             if stats.delivered_messages != process.handed {
                 let handed = process.handed;
                 wrong.push(format!(

@@ -210,7 +210,10 @@ impl World {
                 let due = self.soon(self.plan.spread_ms / 4);
                 self.tell(at, due, News::Of(Record::of_card(&card)));
             }
-            Output::SubscriptionReady(_) | Output::GivenUp(_) => {}
+            Output::SubscriptionReady(_)
+            | Output::GivenUp(_)
+            | Output::Slow(..)
+            | Output::Hop(..) => {}
             Output::PassedOver(peer) => {
                 self.oracle.passed_over += 1;
                 if self.calm || self.plan.is_faultless() {
