@@ -3,9 +3,14 @@
 mod api;
 mod connections;
 mod drain;
+mod elsewhere;
+mod explain;
 mod http;
+mod mesh;
 mod moved;
+mod reach;
 mod scrape;
+mod trace;
 
 use std::sync::Arc;
 
@@ -23,6 +28,7 @@ use crate::view::{Membership, View};
 use self::moved::tell_view;
 
 pub(crate) use http::serve;
+pub(crate) use mesh::MeshLook;
 
 /// What the handlers of the HTTP API know.
 pub(crate) struct Shared {
@@ -42,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     /// See [`crate::config::Config::digest`].
     pub(crate) config_hash: u64,
+    pub(crate) mesh: MeshLook,
 }
 
 impl Shared {

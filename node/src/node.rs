@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use zmesh_partition::PARTITIONS;
 
 use crate::config::{Config, ConfigError};
-use crate::control::{self, Shared};
+use crate::control::{self, MeshLook, Shared};
 use crate::data::{self, DataThread};
 use crate::drain::{Drain, StopHandle};
 use crate::events::{Events, Kind};
@@ -242,6 +242,7 @@ fn spawn_control(
         metrics: events.metrics().clone(),
         events,
         config_hash,
+        mesh: MeshLook::default(),
     };
     let thread = thread::Builder::new()
         .name("control".into())

@@ -14,5 +14,5 @@ mod topic;
 
 pub use moves::{Moves, moves};
 pub use ring::{Member, MemberId};
-pub use table::{MAX_MEMBERS, Owners, Table};
+pub use table::{MAX_MEMBERS, Owners, Table, candidates};
 pub use topic::{MAX_KEY_BYTES, PARTITIONS, Partition, key};

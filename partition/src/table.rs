@@ -128,6 +128,16 @@ impl Deref for Owners {
     }
 }
 
+/// The members in the order in which a partition asks them to own it, the most welcome first.
+/// Makes the ring anew: some milliseconds.
+pub fn candidates(members: &[Member], partition: Partition) -> Vec<MemberId> {
+    let members = canonical(members);
+    let ring = Ring::new(&members);
+    let mut walk = Walk::from(hash::of_partition(partition.get()));
+    let order = std::iter::from_fn(|| walk.next(&ring));
+    order.map(|index| members[usize::from(index)].id).collect()
+}
+
 /// A partition at a member that it asked. Greater is less welcome, so that a heap has the one to
 /// send away on top.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]

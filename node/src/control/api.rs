@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use zmesh_partition::{PARTITIONS, Partition};
@@ -13,8 +14,13 @@ use zmesh_partition::{PARTITIONS, Partition};
 use super::Shared;
 use super::connections::connections;
 use super::drain::{begin_drain, drain};
+use super::elsewhere::pass_on;
+use super::explain::{explain, explain_here};
+use super::mesh::{events, mesh, overview, stream, topics};
+use super::reach::reach;
 use super::scrape::metrics;
-use crate::forward::DropReason;
+use super::trace::{hops, trace};
+use crate::forward::{DropReason, Stats};
 use crate::hub::Phase;
 use crate::report;
 use crate::view::View;
@@ -26,18 +32,31 @@ pub(super) type Asked = State<Arc<Shared>>;
 
 /// All routes.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+    // With `?node=NAME` that member is asked.
+    let of_any_node = Router::new()
         .route("/api/v1/node", get(node))
         .route("/api/v1/members", get(members))
         .route("/api/v1/ring", get(ring))
         .route("/api/v1/owner", get(owner))
         .route("/api/v1/links", get(links))
         .route("/api/v1/connections", get(connections))
-        .route("/api/v1/drain", get(drain).post(begin_drain))
         .route("/api/v1/subscriptions", get(subscriptions))
+        .route("/api/v1/overview", get(overview))
+        .route("/api/v1/topics", get(topics))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/explain-here", get(explain_here))
+        .route("/api/v1/reach", post(reach))
+        .layer(from_fn_with_state(Arc::clone(&shared), pass_on));
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/mesh", get(mesh))
+        .route("/api/v1/stream", get(stream))
+        .route("/api/v1/explain", get(explain))
+        .route("/api/v1/trace", get(hops).post(trace))
+        .route("/api/v1/drain", get(drain).post(begin_drain))
+        .merge(of_any_node)
         .fallback(|| async {
             let text = "not here; try /metrics, /readyz or /api/v1/node\n";
             (StatusCode::NOT_FOUND, text)
@@ -69,7 +88,7 @@ pub(super) fn state_name(state: zmesh_gossip::State) -> &'static str {
     }
 }
 
-fn hash_text(hash: u64) -> String {
+pub(super) fn hash_text(hash: u64) -> String {
     format!("{hash:016x}")
 }
 
@@ -82,11 +101,21 @@ async fn node(State(shared): Asked) -> Response {
         return stopping();
     };
     let view = Arc::clone(&shared.view.borrow());
+    Json(describe_node(&shared, &view, &stats, connections)).into_response()
+}
+
+/// This node at a glance.
+pub(super) fn describe_node(
+    shared: &Shared,
+    view: &View,
+    stats: &Stats,
+    connections: usize,
+) -> report::Node {
     let dropped = DropReason::ALL
         .into_iter()
         .map(|(name, reason)| (name.to_string(), stats.dropped[reason as usize]));
     let closed = shared.metrics.closed_connections();
-    Json(report::Node {
+    report::Node {
         name: shared.name.clone(),
         cluster: shared.cluster.clone(),
         version: shared.version.into(),
@@ -111,12 +140,19 @@ async fn node(State(shared): Asked) -> Response {
             .map(|(n, count)| (n.into(), count))
             .collect(),
         undone_bytes: stats.undone_bytes as u64,
-    })
-    .into_response()
+    }
 }
 
 async fn members(State(shared): Asked) -> Json<report::Members> {
     let view = Arc::clone(&shared.view.borrow());
+    Json(report::Members {
+        members: list_members(&shared, &view),
+        view_hash: hash_text(view.membership.view_hash),
+    })
+}
+
+/// Everyone whom this node has heard of, sorted by name.
+pub(super) fn list_members(shared: &Shared, view: &View) -> Vec<report::Member> {
     let mut members: Vec<report::Member> = view
         .membership
         .members
@@ -143,10 +179,7 @@ async fn members(State(shared): Asked) -> Json<report::Members> {
         })
         .collect();
     members.sort_by(|a, b| a.name.cmp(&b.name));
-    Json(report::Members {
-        members,
-        view_hash: hash_text(view.membership.view_hash),
-    })
+    members
 }
 
 async fn ring(State(shared): Asked) -> Json<report::Ring> {
@@ -173,7 +206,7 @@ async fn ring(State(shared): Asked) -> Json<report::Ring> {
     })
 }
 
-fn name_of(view: &View, id: [u8; 16]) -> String {
+pub(super) fn name_of(view: &View, id: [u8; 16]) -> String {
     view.member(id)
         .map(|member| member.name.clone())
         .unwrap_or_default()

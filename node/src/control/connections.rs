@@ -11,11 +11,35 @@ use crate::forward::{ClientId, ClientStats, LaneStats, Time};
 use crate::hub::{ClientInfo, Hub};
 use crate::report;
 
+/// Slow connections that an overview lists at most.
+const SLOW_LISTED: usize = 10;
+
+/// A drop this long ago is news no more.
+const LATELY: Time = Time::from_secs(60);
+
 pub(super) async fn connections(State(shared): Asked) -> Response {
     match shared.data.ask(list_connections).await {
         Some(connections) => Json(report::Connections { connections }).into_response(),
         None => stopping(),
     }
+}
+
+/// Subscribers whose queue is full now, or dropped something lately; those with the most bytes
+/// first.
+pub(super) fn slow_connections(hub: &Hub) -> Vec<report::Connection> {
+    let now = hub.now();
+    let clients = hub.clients.borrow();
+    let lately = |at: &Time| now.saturating_sub(*at) < LATELY;
+    let slow = clients.iter().filter_map(|(id, info)| {
+        let stats = hub.look(|router| router.client_stats(*id))?;
+        let drops = stats.lanes.iter().filter_map(|lane| lane.dropped_at);
+        let slow = stats.full_since.is_some() || drops.max().as_ref().is_some_and(lately);
+        slow.then(|| describe(*id, info, &stats, now))
+    });
+    let mut slow: Vec<report::Connection> = slow.collect();
+    slow.sort_by_key(|connection| std::cmp::Reverse(connection.queue_bytes));
+    slow.truncate(SLOW_LISTED);
+    slow
 }
 
 fn list_connections(hub: &Hub) -> Vec<report::Connection> {

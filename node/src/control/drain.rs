@@ -28,9 +28,8 @@ pub(super) async fn drain(State(shared): Asked, Query(query): Query<DrainQuery>)
 
 /// Asks the node to go. A second time changes nothing.
 pub(super) async fn begin_drain(State(shared): Asked, headers: HeaderMap) -> Response {
-    if is_foreign(&headers) {
-        let text = "asked by a page of another site; use `zmesh drain`\n";
-        return (StatusCode::FORBIDDEN, text).into_response();
+    if let Some(refusal) = refuse_foreign(&headers, "zmesh drain") {
+        return refusal;
     }
     shared.drain.begin();
     standing(&shared, Duration::ZERO).await
@@ -42,6 +41,14 @@ async fn standing(shared: &Shared, wait: Duration) -> Response {
         Some(report) => Json(report).into_response(),
         None => stopping(),
     }
+}
+
+/// The answer to what a page of another site asks for.
+pub(super) fn refuse_foreign(headers: &HeaderMap, remedy: &str) -> Option<Response> {
+    is_foreign(headers).then(|| {
+        let text = format!("asked by a page of another site; use `{remedy}`\n");
+        (StatusCode::FORBIDDEN, text).into_response()
+    })
 }
 
 /// Whether a browser asks on behalf of a page that did not come from here: any page of the web may
