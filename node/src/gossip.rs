@@ -166,16 +166,12 @@ pub(crate) fn start(settings: Settings) -> Result<Gossip, StartError> {
         wake: wake_out,
         received,
     };
-    let driver = Driver::new(
-        machine,
-        context,
-        ears,
-        commands.clone(),
-        settings.events,
+    let mouths = driver::Mouths {
+        events: settings.events,
         publish,
         fail,
-        seeds,
-    )?;
+    };
+    let driver = Driver::new(machine, context, ears, commands.clone(), mouths, seeds)?;
     let thread = std::thread::Builder::new()
         .name("gossip".into())
         .spawn(|| driver.run())?;

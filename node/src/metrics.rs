@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod family;
+mod metric;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use std::time::Duration;
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
+pub use self::catalogue::METRICS;
 pub(crate) use self::catalogue::*;
-pub use self::catalogue::{Kind, METRICS, Metric};
 use self::family::Family;
+pub use self::metric::{Kind, Metric};
 use crate::close::CloseReason;
 use crate::forward::{DropReason, Times};
 

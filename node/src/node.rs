@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use zmesh_partition::PARTITIONS;
@@ -202,7 +203,7 @@ fn spawn_control(
         links,
         client,
         link,
-        mut gossip,
+        gossip,
         events,
         for_clients,
     } = started;
@@ -244,22 +245,32 @@ fn spawn_control(
         config_hash,
         mesh: MeshLook::default(),
     };
+    let told = Told {
+        phase,
+        views,
+        http,
+        stopped,
+    };
     let thread = thread::Builder::new()
         .name("control".into())
-        .spawn(move || {
-            let told = Told {
-                phase,
-                views,
-                http,
-                stopped,
-            };
-            let ended = runtime.block_on(control(&gossip, shared, told, &status));
-            gossip.stop();
-            data.stop();
-            runtime.shutdown_timeout(HTTP_PATIENCE);
-            status.set(|status| status.ended = Some(ended));
-        })?;
+        .spawn(move || run_control(runtime, gossip, data, shared, told, &status))?;
     Ok(thread)
+}
+
+/// The control thread, until the node has ended.
+fn run_control(
+    runtime: Runtime,
+    mut gossip: Gossip,
+    data: DataThread,
+    shared: Shared,
+    told: Told,
+    status: &Arc<Latch>,
+) {
+    let ended = runtime.block_on(control(&gossip, shared, told, status));
+    gossip.stop();
+    data.stop();
+    runtime.shutdown_timeout(HTTP_PATIENCE);
+    status.set(|status| status.ended = Some(ended));
 }
 
 /// What the control thread is told, and tells.

@@ -35,6 +35,13 @@ pub(super) struct Ears {
     pub(super) received: Receiver<Command>,
 }
 
+/// Where the thread speaks.
+pub(super) struct Mouths {
+    pub(super) events: Events,
+    pub(super) publish: watch::Sender<Arc<Membership>>,
+    pub(super) fail: watch::Sender<Option<Arc<str>>>,
+}
+
 /// Everything the gossip thread owns.
 pub(super) struct Driver {
     machine: Gossip,
@@ -67,12 +74,15 @@ impl Driver {
         context: Context,
         ears: Ears,
         commands: GossipCommands,
-        events: Events,
-        publish: watch::Sender<Arc<Membership>>,
-        fail: watch::Sender<Option<Arc<str>>>,
+        mouths: Mouths,
         seeds: String,
     ) -> Result<Self, StartError> {
         let lookup = Lookup::start(&commands)?;
+        let Mouths {
+            events,
+            publish,
+            fail,
+        } = mouths;
         Ok(Self {
             machine,
             peers: Peers::new(context, lookup),

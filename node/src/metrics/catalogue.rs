@@ -3,60 +3,7 @@
 //! Labels are bounded: lists in this code, names of members, and at most twenty topics. Every
 //! series also has the labels `cluster` and `node`.
 
-/// What kind of metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only rises, from 0 at the node's start.
-    Counter,
-    /// Rises and falls.
-    Gauge,
-    /// Counts by upper bounds, with a sum.
-    Histogram,
-}
-
-/// One metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metric {
-    /// Its name: base units, counters end in `_total`.
-    pub name: &'static str,
-    /// Its type.
-    pub kind: Kind,
-    /// Its labels beside `cluster` and `node`.
-    pub labels: &'static [&'static str],
-    /// What it says.
-    pub help: &'static str,
-}
-
-const fn counter(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Counter,
-        labels,
-        help,
-    }
-}
-
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Gauge,
-        labels,
-        help,
-    }
-}
-
-const fn histogram(name: &'static str, help: &'static str) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Histogram,
-        labels: &[],
-        help,
-    }
-}
+use super::metric::{Metric, counter, gauge, histogram};
 
 /// Every metric of a node but those of its process (`process_*`).
 pub const METRICS: &[Metric] = &[
@@ -493,6 +440,7 @@ pub(crate) const EVENTS: Metric = counter(
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::metric::Kind;
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric as Series, MetricFamily, MetricType};
 use prometheus::{CounterVec, GaugeVec, Opts, Registry};
 
-use super::catalogue::{Kind, Metric};
+use super::metric::{Kind, Metric};
 
 /// See the module. Clones share their numbers.
 #[derive(Clone, Debug)]
