@@ -16,7 +16,7 @@ use zmesh_gossip::Member;
 use crate::config::{Config, Limits};
 use crate::events::{Events, Kind};
 use crate::forward::{
-    self, Amount, ClientId, Hop, Instance, LAST_CLIENT, Output, Router, Slow, Time,
+    self, Amount, ClientId, Hop, Instance, LAST_CLIENT, Output, Router, Slow, Stats, Time,
 };
 use crate::gossip::GossipCommands;
 use crate::metrics::{Metrics, SUBSCRIPTION_READY};
@@ -196,6 +196,20 @@ impl Hub {
     /// A look at the core.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Router) -> T) -> T {
         look(&self.router.borrow())
+    }
+
+    /// The core's numbers. What it gave to sessions counts as waiting until it is written, and as
+    /// delivered from then on: so that number never falls.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.look(|router| router.stats());
+        for client in self.clients.borrow().values() {
+            let Amount { messages, bytes } = client.handle.unwritten.get();
+            stats.delivered_messages -= messages;
+            stats.delivered_bytes -= bytes;
+            stats.queued_messages += messages;
+            stats.queued_bytes += bytes as usize;
+        }
+        stats
     }
 
     /// The node begins to go: publishers are sent away.

@@ -21,6 +21,9 @@ pub use self::metric::{Kind, Metric};
 use crate::close::CloseReason;
 use crate::forward::{DropReason, Times};
 
+/// Socket types that clients may have.
+pub(crate) const SOCKET_TYPES: [&str; 4] = ["PUB", "XPUB", "SUB", "XSUB"];
+
 /// See the module. Clones share their numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -80,6 +83,9 @@ impl Metrics {
             for direction in ["gained", "lost"] {
                 self.add(&PARTITION_MOVES, &[direction, cause], 0);
             }
+        }
+        for socket_type in SOCKET_TYPES {
+            self.add(&CONNECTIONS_OPENED, &[socket_type], 0);
         }
         self.add(&VIEW_CHANGES, &[], 0);
     }

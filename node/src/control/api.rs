@@ -93,10 +93,9 @@ pub(super) fn hash_text(hash: u64) -> String {
 }
 
 async fn node(State(shared): Asked) -> Response {
-    let asked = shared.data.ask(|hub| {
-        let stats = hub.look(|router| router.stats());
-        (stats, hub.clients.borrow().len())
-    });
+    let asked = shared
+        .data
+        .ask(|hub| (hub.stats(), hub.clients.borrow().len()));
     let Some((stats, connections)) = asked.await else {
         return stopping();
     };

@@ -61,12 +61,9 @@ struct Look {
 
 impl Look {
     fn at(hub: &Hub) -> Self {
-        let (stats, peers, topics) = hub.look(|router| {
-            let peers = router.peer_stats().collect();
-            (router.stats(), peers, router.topics())
-        });
+        let (peers, topics) = hub.look(|router| (router.peer_stats().collect(), router.topics()));
         Self {
-            stats,
+            stats: hub.stats(),
             connections: hub.clients.borrow().len(),
             peers,
             slow: slow_connections(hub),

@@ -14,11 +14,8 @@ use super::api::{Asked, state_name, stopping};
 use crate::config::QueuePolicy;
 use crate::forward::{DropReason, Instance, PeerStats, Stats, Time, Times, TopicStats};
 use crate::hub::{Hub, Phase};
-use crate::metrics::{self as catalogue, Metrics};
+use crate::metrics::{self as catalogue, Metrics, SOCKET_TYPES};
 use crate::view::View;
-
-/// Socket types that clients may have: their series are there from the start.
-const SOCKET_TYPES: [&str; 4] = ["PUB", "XPUB", "SUB", "XSUB"];
 
 /// What the data thread knows at one moment.
 struct Look {
@@ -36,7 +33,7 @@ impl Look {
             *connections.entry(client.socket_type.clone()).or_default() += 1;
         }
         hub.look(|router| Self {
-            stats: router.stats(),
+            stats: hub.stats(),
             peers: router.peer_stats().collect(),
             topics: router.topics(),
             connections,
@@ -160,8 +157,6 @@ fn copy_messages(metrics: &Metrics, stats: &Stats) {
     raise(&catalogue::FORWARDED, stats.forwarded_messages);
     raise(&catalogue::FORWARDED_BYTES, stats.forwarded_bytes);
     raise(&catalogue::MATCHED, stats.matched_messages);
-    // What was handed over and could not be written is taken back by the core: for a moment this
-    // may stand above it.
     raise(&catalogue::DELIVERED, stats.delivered_messages);
     raise(&catalogue::DELIVERED_BYTES, stats.delivered_bytes);
     raise(&catalogue::DUPLICATE_RECORDS, stats.duplicate_records);

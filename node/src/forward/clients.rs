@@ -238,7 +238,7 @@ impl Clients {
         } else {
             Asked::Nothing
         };
-        self.watch(id, lane, pushed, stats, now);
+        self.watch(id, lane, (pushed, messages), stats, now);
         match pushed {
             Pushed::Queued { dropped } => {
                 stats.drop(DropReason::QueueOldest, dropped.messages, dropped.bytes);

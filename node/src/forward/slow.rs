@@ -43,19 +43,20 @@ pub(crate) struct Episode {
 }
 
 impl Clients {
-    /// Looks at what a push did to a queue.
+    /// Looks at what a push of so many messages did to a queue.
     pub(super) fn watch(
         &mut self,
         id: ClientId,
         lane: LaneId,
-        pushed: Pushed,
+        (pushed, messages): (Pushed, u64),
         stats: &mut Stats,
         now: Time,
     ) {
         let lost = match pushed {
             Pushed::Queued { dropped } if dropped.messages == 0 => return,
             Pushed::Queued { dropped } => dropped.messages,
-            Pushed::Refused | Pushed::Disconnect | Pushed::Blocked => 0,
+            Pushed::Refused => messages,
+            Pushed::Disconnect | Pushed::Blocked => 0,
         };
         let policy = self.policy(lane);
         let Some(client) = self.get_mut(id) else {
