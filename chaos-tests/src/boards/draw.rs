@@ -80,10 +80,10 @@ pub(super) fn page(
             .with_context(|| format!("{}: {}", board.title, panel.title))?;
         let (x, y) = (at.x * COLUMN + GAP, HEADING + at.y * ROW);
         let title = text(&panel.title);
-        let _ = write!(
+        let _ = writeln!(
             page,
             "<div class=panel style='left:{x}px;top:{y}px;width:{w}px;height:{h}px'>\
-             <h2>{title}</h2>{inside}</div>\n"
+             <h2>{title}</h2>{inside}</div>"
         );
     }
     Ok((page, width, height))

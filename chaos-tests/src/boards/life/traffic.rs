@@ -94,7 +94,11 @@ fn subscribe(stop: &AtomicBool, endpoint: String, prefix: &str) {
 /// A client that comes, reads for a while, and goes.
 fn visit(stop: &AtomicBool, endpoint: String) {
     while !stop.load(Ordering::Relaxed) {
-        let socket = connect(&zmq::Context::new(), zmq::SUB, &[endpoint.clone()]);
+        let socket = connect(
+            &zmq::Context::new(),
+            zmq::SUB,
+            std::slice::from_ref(&endpoint),
+        );
         socket
             .set_subscribe(b"STOCK.TSLA")
             .expect("any prefix is valid");
