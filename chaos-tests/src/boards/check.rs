@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use zmesh_node::metrics::METRICS;
 
-use super::expression::{groups, kept, legend_labels, metrics};
+use super::expression::{groups, kept, legend_labels, mentions, metrics};
 use super::model::{Board, GridPos, Panel, Target};
 use super::{BOARDS, NOT_ON_A_BOARD, PROCESS_METRICS};
 
@@ -122,8 +122,8 @@ fn of_target(target: &Target) -> Vec<String> {
             ));
         }
     }
-    let selectors = expression.matches('{').count();
-    if metrics.is_empty() || expression.matches(r#"cluster=~"$cluster""#).count() != selectors {
+    let chosen = expression.matches(r#"{cluster=~"$cluster""#).count();
+    if metrics.is_empty() || chosen != mentions(expression).len() {
         found.push(format!("{expression} does not choose by $cluster"));
     }
     found

@@ -17,8 +17,9 @@ fn words(expression: &str) -> Vec<String> {
     words.map(String::from).collect()
 }
 
-/// The metrics and recording rules that it reads, buckets by the name of their histogram.
-pub fn metrics(expression: &str) -> BTreeSet<String> {
+/// The metrics and recording rules that it reads, each time it does, buckets by the name of their
+/// histogram.
+pub fn mentions(expression: &str) -> Vec<String> {
     let names = words(expression).into_iter().filter(|word| {
         let starts = ["zmesh_", "zmesh:", "process_"];
         starts.iter().any(|start| word.starts_with(start))
@@ -26,6 +27,11 @@ pub fn metrics(expression: &str) -> BTreeSet<String> {
     names
         .map(|name| name.strip_suffix("_bucket").unwrap_or(&name).to_string())
         .collect()
+}
+
+/// The same, each once.
+pub fn metrics(expression: &str) -> BTreeSet<String> {
+    mentions(expression).into_iter().collect()
 }
 
 /// The labels by which it groups, outermost first; none if it does not.
