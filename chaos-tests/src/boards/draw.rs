@@ -26,7 +26,8 @@ const TITLE: u32 = 24;
 const STYLE: &str = "\
 body{margin:0;background:#f4f5f5;font:12px 'DejaVu Sans',Arial,sans-serif;color:#24292e}\
 h1{font-size:17px;margin:0;padding:10px 12px;height:20px}h1 small{font-weight:normal;color:#667}\
-.panel{position:absolute;background:#fff;border:1px solid #d8dadf;border-radius:2px;overflow:hidden}\
+.panel{position:absolute;background:#fff;border:1px solid #d8dadf;border-radius:2px;\
+overflow:hidden}\
 .panel h2{font-size:12px;margin:0;padding:5px 8px;height:14px;overflow:hidden;white-space:nowrap}\
 .legend{position:absolute;left:8px;right:8px;bottom:3px;overflow:hidden;font-size:10.5px;\
 line-height:14px}.legend span{margin-right:10px;white-space:nowrap}\

@@ -17,8 +17,8 @@ Every node answers `GET /metrics` at its client address. Every series has the la
 The three equations that hold in each node, at any time:
 
 - where a message is taken: `taken = done + dropped{place=\"origin\"} + undone`
-- at the owner of its topic: `routed = acked + dropped{place=\"owner\"} + unacked`, without the drops of
-  the reason `interest_unknown`
+- at the owner of its topic: `routed = acked + dropped{place=\"owner\"} + unacked`, without the
+  drops of the reason `interest_unknown`
 - where it is delivered: `matched = delivered + dropped{place=\"subscriber\"} + queued`
 
 The boards are in [dashboards/grafana](../dashboards/grafana). This page is made from the code and the

@@ -41,7 +41,8 @@ pub(super) fn draw(drawing: &Drawing) -> Result<String> {
             let _ = write!(
                 svg,
                 "<rect x='{x:.1}' y='{:.1}' width='{width:.1}' height='{:.1}' fill='{}' \
-                 fill-opacity='.8'/><text x='{:.1}' y='{middle:.1}' style='fill:#fff'>{word}</text>",
+                 fill-opacity='.8'/>\
+                 <text x='{:.1}' y='{middle:.1}' style='fill:#fff'>{word}</text>",
                 y + row * 0.1,
                 row * 0.8,
                 colour(tint),
