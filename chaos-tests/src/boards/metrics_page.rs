@@ -21,8 +21,8 @@ The three equations that hold in each node, at any time:
   drops of the reason `interest_unknown`
 - where it is delivered: `matched = delivered + dropped{place=\"subscriber\"} + queued`
 
-The boards are in [dashboards/grafana](../dashboards/grafana). This page is made from the code and the
-boards: `cargo run -p chaos-tests -- metrics > docs/metrics.md`
+The boards are in [dashboards/grafana](../dashboards/grafana). This page is made from the code and
+the boards: `cargo run -p chaos-tests -- metrics > docs/metrics.md`
 
 | metric | type | labels | what it says | boards |
 |---|---|---|---|---|
