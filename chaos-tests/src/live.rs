@@ -3,6 +3,7 @@
 //! Everything here waits for a condition with a deadline, takes free ports, and ends what it
 //! started, also when the test fails. A failing test shows the logs of its nodes.
 
+pub mod alertmanager;
 pub mod browser;
 pub mod client;
 pub mod history;
@@ -14,9 +15,12 @@ pub mod namespace;
 pub mod network;
 pub mod options;
 pub mod process;
+pub mod prometheus;
 pub mod raw;
+pub mod server;
 pub mod site;
 pub mod socket;
+pub mod sooner;
 pub mod token;
 pub mod wait;
 

@@ -13,9 +13,12 @@ use std::sync::Arc;
 const SLOW_BURST: &str = "16kb";
 const SLOW_QUEUE: &str = "256kb";
 
+/// Where the watcher is: no host comes so far.
+const WATCHER: &str = "10.77.255.1";
+
 /// Hosts by number, from 0.
 pub struct Network {
-    switch: Namespace,
+    switch: Arc<Namespace>,
     hosts: Vec<Host>,
     rules: Vec<Rule>,
     slow: Vec<usize>,
@@ -45,7 +48,7 @@ impl Network {
     /// # Panics
     /// If network namespaces are not permitted here; the message says what to do.
     pub fn new(hosts: usize) -> Self {
-        let switch = Namespace::new();
+        let switch = Arc::new(Namespace::new());
         let setup = "link set lo up\nlink add switch type bridge\nlink set switch up\n";
         switch.run("ip", &["-batch", "-"], setup);
         let mut network = Self {
@@ -84,6 +87,18 @@ impl Network {
     /// A host.
     pub fn host(&self, number: usize) -> &Host {
         &self.hosts[number]
+    }
+
+    /// A place beside the switch that every host reaches and that reaches every host, whatever
+    /// happens to what passes between hosts: for who watches.
+    pub fn watcher(&self) -> Host {
+        let address = WATCHER.to_string();
+        let setup = format!("address replace {address}/16 dev switch\n");
+        self.switch.run("ip", &["-batch", "-"], &setup);
+        Host {
+            namespace: Arc::clone(&self.switch),
+            address,
+        }
     }
 
     /// Nothing passes between two hosts.
