@@ -10,8 +10,10 @@ use chaos_tests::live::network::Network;
 use chaos_tests::live::prometheus::{Prometheus, Series};
 use chaos_tests::live::raw::Raw;
 use chaos_tests::live::socket::{publisher, receive, subscriber};
+use chaos_tests::live::sooner::yaml;
 use chaos_tests::live::{Mesh, Node, Options, wait};
 use chaos_tests::tidy::root;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -127,6 +129,34 @@ fn alerts_of_a_killed_node_come_and_go_and_every_panel_has_data() {
     eventually("all messages to be accounted for", || {
         prometheus.number("zmesh:messages_unaccounted") == Some(0.0)
     });
+    // They were at every moment, but for those that the nodes knew to be on their way.
+    let unexplained = prometheus.since_start("zmesh:messages_unexplained");
+    let unexplained = unexplained.expect("an answer");
+    let numbers: Vec<f64> = unexplained.iter().flat_map(Series::numbers).collect();
+    assert!(!numbers.is_empty() && numbers.iter().all(|it| *it == 0.0));
+}
+
+#[test]
+fn a_member_that_leaves_on_purpose_is_not_missed() {
+    let mut mesh = Mesh::start(3);
+    let clients: Vec<String> = mesh.nodes.iter().map(|it| it.client.clone()).collect();
+    let prometheus = Prometheus::start(&clients, None, None);
+    wait_watching(&prometheus, 3);
+    mesh.nodes[2].signal("TERM");
+    assert_eq!(mesh.nodes[2].wait_end(), Some(0));
+    mesh.nodes.truncate(2);
+    mesh.settle();
+    // This alert waits as long as the shortest; those that miss a member would be here by then.
+    eventually("the alert of who does not answer", || {
+        let firing = prometheus.firing_names().unwrap_or_default();
+        firing.contains("ZmeshNodeDown")
+    });
+    let goodbyes = "max(increase(zmesh_gossip_leaves_total[1m]))";
+    eventually("the goodbye to be scraped", || {
+        prometheus.number(goodbyes).is_some_and(|it| it > 0.0)
+    });
+    let missing = prometheus.since_start("zmesh:members_missing > 0");
+    assert_eq!(missing.expect("an answer").len(), 0);
 }
 
 /// A subscriber that does not read is there for a moment.
@@ -270,4 +300,58 @@ fn amtool_finds_nothing_wrong_with_the_alertmanager() {
         .output()
         .expect("amtool: run `make setup`, which installs it");
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn every_alert_says_what_it_is_has_a_section_in_the_runbook_and_is_tested() {
+    let runbook = std::fs::read_to_string(root().join("docs/runbook.md")).expect("a runbook");
+    let alerts = yaml("dashboards/rules/alerts.yml").expect("alerts");
+    let tests = yaml("dashboards/rules/tests.yml").expect("their tests");
+    let fired = fired_in(&tests);
+    let mut complaints = Vec::new();
+    for alert in rules_of(&alerts) {
+        let name = alert["alert"].as_str().expect("an alert has a name");
+        let texts = &alert["annotations"];
+        for text in ["summary", "description"] {
+            if texts[text].as_str().is_none_or(str::is_empty) {
+                complaints.push(format!("{name} has no {text}"));
+            }
+        }
+        if !["page", "ticket"]
+            .iter()
+            .any(|it| alert["labels"]["severity"] == **it)
+        {
+            complaints.push(format!("{name} has the severity {}", alert["labels"]));
+        }
+        let anchor = format!("docs/runbook.md#{}", name.to_lowercase());
+        if texts["runbook_url"] != anchor {
+            complaints.push(format!("{name}: its runbook_url is not {anchor}"));
+        }
+        if !runbook.lines().any(|line| line == format!("## {name}")) {
+            complaints.push(format!("{name} has no section in docs/runbook.md"));
+        }
+        if !fired.contains(name) {
+            complaints.push(format!("{name} fires in no test of tests.yml"));
+        }
+    }
+    expect_none(complaints);
+}
+
+fn rules_of(file: &Value) -> Vec<&Value> {
+    let groups = file["groups"].as_array().expect("groups").iter();
+    let rules = groups.flat_map(|group| group["rules"].as_array().expect("rules"));
+    rules.collect()
+}
+
+/// The alerts that a test expects to fire.
+fn fired_in(tests: &Value) -> BTreeSet<String> {
+    let tests = tests["tests"].as_array().expect("tests").iter();
+    let cases = tests.filter_map(|test| test["alert_rule_test"].as_array());
+    let fire = cases.flatten().filter(|case| {
+        case["exp_alerts"]
+            .as_array()
+            .is_some_and(|it| !it.is_empty())
+    });
+    fire.filter_map(|case| Some(case["alertname"].as_str()?.to_string()))
+        .collect()
 }
