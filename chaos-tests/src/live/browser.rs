@@ -79,7 +79,10 @@ impl Browser {
         let params = json!({"width": width, "height": height, "deviceScaleFactor": 1,
             "mobile": false});
         let command = "Emulation.setDeviceMetricsOverride";
-        self.ask("goog/cdp/execute", &json!({"cmd": command, "params": params}));
+        self.ask(
+            "goog/cdp/execute",
+            &json!({"cmd": command, "params": params}),
+        );
     }
 
     /// Opens an address.
@@ -112,7 +115,10 @@ impl Browser {
     /// If it does not for too long, with the text that was there.
     pub fn wait_text(&self, selector: &str, part: &str) {
         if !wait::comes_true(|| self.text(selector).contains(part)) {
-            panic!("waited {PATIENCE:?} for {part:?} in {selector}: {}", self.text(selector));
+            panic!(
+                "waited {PATIENCE:?} for {part:?} in {selector}: {}",
+                self.text(selector)
+            );
         }
     }
 
@@ -186,7 +192,7 @@ fn send(method: &str, url: &str, body: &Value) -> Result<Value, String> {
             .send(body.to_string()),
     };
     let mut answer = answer.map_err(|error| error.to_string())?;
-    let mut text = answer.body_mut().with_config().limit(64 << 20);
+    let text = answer.body_mut().with_config().limit(64 << 20);
     let text = text.read_to_string().map_err(|error| error.to_string())?;
     let mut answered: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let value = answered["value"].take();
