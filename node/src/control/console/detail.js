@@ -230,7 +230,7 @@ export class Detail {
       name,
       right(it.subscribers),
       { text: it.prefixes.map((prefix) => prefix || "(everything)").join(", ") || "–", class: "long" },
-      { text: it.clients.length ? it.clients.join(", ") + more : "–", class: "long" },
+      { text: it.clients.length ? it.clients.join(",\n") + more : "–", class: "lines" },
       it.owner === owner ? it.owner : { text: `≠ ${it.owner}`, class: "bad" },
       it.queue_policy,
       right(it.moving ? `${it.undone_messages}, moving` : it.undone_messages),

@@ -45,6 +45,7 @@ export class Links {
     }
     const { missing, text } = this.say(mesh);
     const more = missing || small ? "" : ". The links of a node: choose it.";
+    byId("links").hidden = false;
     setText(byId("links-say"), `${missing ? "! " : "✓ "}${text}${more}`);
     byId("links-say").className = missing ? "bad" : "";
     if (small) this.matrix(mesh, names);
@@ -75,6 +76,8 @@ export class Links {
     const wrong = mesh.nodes.filter(
       ({ overview }) => overview && (overview.links_down.length || overview.link_pending_bytes),
     );
+    const missing = ({ overview }) => overview.links_down.length;
+    wrong.sort((one, other) => missing(other) - missing(one));
     byId("links").hidden = !wrong.length;
     rows(this.body, wrong.slice(0, LISTED), (it) => it.name, ({ name, overview }) => [
       { text: name, make: () => nodeLink(name) },

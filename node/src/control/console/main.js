@@ -94,6 +94,7 @@ addEventListener("hashchange", openWhatTheAddressSays);
 
 /// Shows a saved answer of /api/v1/mesh in place of the stream, to look at it later.
 window.render = (mesh) => {
+  if (!stream.ended) rates.clear();
   stream.ended = true;
   stream.source?.close();
   byId("live").classList.remove("bad");

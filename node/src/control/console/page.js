@@ -172,6 +172,8 @@ export class Page {
       .sort((one, other) => trouble(one) - trouble(other));
     setText(byId("members-title"), many ? `Members (${members.length})` : "Members");
     const all = members.reduce((sum, member) => sum + member.partitions, 0) || 1;
+    // Beside the greatest share, or no bar could be seen with a hundred members.
+    this.most = Math.max(...members.map((member) => member.partitions), 1) / all;
     rows(this.members, shown, (it) => it.id, (it) => this.member(it, it.partitions / all));
   }
 
@@ -200,7 +202,7 @@ export class Page {
       { text: member.name, class: chosen, make: () => draw.nodeLink(member.name) },
       { text: state.text, class: state.bad ? "bad" : `state-${member.state}`, title: state.title },
       { text: odd ? `≠ ${view}` : view, class: odd ? "bad code" : "code" },
-      { text: percent(share), bar: share },
+      { text: percent(share), bar: share / this.most },
       number(member.me ? "here" : micros(member.rtt_us)),
       number(overview ? count(overview.node.connections) : "–"),
       number(count(rates?.taken)),

@@ -47,6 +47,11 @@ function since(before, now) {
 
 export class Rates {
   constructor() {
+    this.clear();
+  }
+
+  /// Forgets what was counted.
+  clear() {
     /// By the node's name: its rates a second, as far as known.
     this.nodes = new Map();
     /// The whole mesh, oldest first: { at, taken, delivered, dropped, p50, p99, done }.
