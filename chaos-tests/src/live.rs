@@ -16,6 +16,8 @@ pub mod process;
 pub mod raw;
 pub mod site;
 pub mod socket;
+#[cfg(target_os = "linux")]
+pub mod terminal;
 pub mod token;
 pub mod wait;
 

@@ -51,11 +51,7 @@ pub(crate) fn run(args: &EventsArgs) -> Result<Outcome> {
     let mut output = Output::stdout();
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let Some(frames) = following.next()? else {
-            // Whoever reads may have gone meanwhile.
-            output.flush()?;
-            continue;
-        };
+        let frames = following.next()?.unwrap_or_default();
         let [topic, body] = &frames[..] else {
             continue;
         };

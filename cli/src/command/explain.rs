@@ -57,8 +57,9 @@ fn wanted_by(nodes: &[ExplainNode]) -> String {
     match subscribers {
         0 => "nobody: a message is taken and goes nowhere".into(),
         _ => format!(
-            "{} subscribers at {places} of {} nodes",
+            "{} subscriber{} at {places} of {} nodes",
             thousands(subscribers),
+            if subscribers == 1 { "" } else { "s" },
             nodes.len()
         ),
     }

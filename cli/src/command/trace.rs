@@ -80,7 +80,8 @@ fn detail(hop: &Hop) -> String {
         "taken" => format!("for the owner, {}", hop.to.join(", ")),
         "served" if hop.to.is_empty() => "nobody wants it".into(),
         "served" => format!("to {}", hop.to.join(", ")),
-        "delivered" => format!("{} clients want it", thousands(hop.clients.into())),
+        "delivered" if hop.clients == 1 => "to the one client that wants it".into(),
+        "delivered" => format!("to {} clients that want it", thousands(hop.clients.into())),
         "done" => "all who want it have it".into(),
         _ => String::new(),
     }

@@ -123,7 +123,8 @@ fn count(mesh: &Mesh, wanted: Option<u32>) -> Vec<Finding> {
             true => String::new(),
             false => format!(" (dead: {})", dead.join(" ")),
         };
-        let text = format!("{living} members instead of {wanted}{dead}");
+        let noun = if living == 1 { "member" } else { "members" };
+        let text = format!("{living} {noun} instead of {wanted}{dead}");
         found.push(Finding::new("members", level, "", text));
     }
     if wanted.is_none() {
@@ -305,7 +306,7 @@ mod tests {
         assert_eq!(one(None, dead), (Level::Critical, "b is dead".into()));
         let (level, text) = one(Some(2), dead);
         assert_eq!(level, Level::Critical);
-        assert_eq!(text, "1 members instead of 2 (dead: b)");
+        assert_eq!(text, "1 member instead of 2 (dead: b)");
         assert!(
             found(Some(1), dead).is_empty(),
             "as many as there should be"

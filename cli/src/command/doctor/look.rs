@@ -1,6 +1,7 @@
 //! Everything that the doctor asks, before it is judged.
 
 use std::collections::VecDeque;
+use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::thread;
 
@@ -14,6 +15,8 @@ use crate::output::printable;
 
 /// Nodes that are asked at a time.
 const AT_A_TIME: usize = 16;
+/// Asking more than these may take a while, which a person is told.
+const MANY: usize = 20;
 
 /// What was seen.
 pub(super) struct Look {
@@ -61,7 +64,9 @@ impl Look {
         };
         let mesh: Mesh = http::read(node, &body)?;
         let nodes: Vec<(String, Node)> = mesh.nodes.iter().map(|it| of_member(&mesh, it)).collect();
-        eprintln!("asking {} members", nodes.len());
+        if std::io::stderr().is_terminal() && nodes.len() > MANY {
+            eprintln!("asking {} members", nodes.len());
+        }
         let reaches = each(&nodes, |(name, told)| {
             (name.clone(), reach(node, name, &told.client))
         });

@@ -6,7 +6,7 @@ use zmesh_node::report::{Connections, Links, Mesh, Overview};
 
 use crate::address::Address;
 use crate::http::{self, Answer};
-use crate::output::{age, printable};
+use crate::output::printable;
 
 /// Looks closer together than this say nothing of rates.
 const LEAST_MS: u64 = 500;
@@ -163,16 +163,14 @@ pub(super) fn headline(history: &History) -> String {
         let rates = rates.filter_map(|node| history.node_rate(&node.name, counter));
         short(rates.sum())
     };
-    let uptime = sample.overview(&mesh.node).map(|it| it.node.uptime_seconds);
     format!(
-        "{}: {}, {views}; {}/s in, {}/s out, {}/s dropped; by {}, up {}",
+        "{}: {}, {views}; {}/s in, {}/s out, {}/s dropped; by {}",
         mesh.cluster,
         states.join(", "),
         sum(|it| it.node.taken_messages),
         sum(|it| it.node.delivered_messages),
         sum(dropped),
         mesh.node,
-        age(uptime.unwrap_or_default()),
     )
 }
 
