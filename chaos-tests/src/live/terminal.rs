@@ -17,6 +17,7 @@ pub struct Terminal {
     /// Kept open, so that the terminal outlives the program.
     line: OwnedFd,
     before: Termios,
+    rows: usize,
     drawn: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -48,6 +49,7 @@ impl Terminal {
             keyboard,
             line,
             before,
+            rows: rows.into(),
             drawn,
         }
     }
@@ -70,11 +72,15 @@ impl Terminal {
         String::from_utf8_lossy(&drawn).into_owned()
     }
 
-    /// Waits until this has been drawn.
-    pub fn wait_drawn(&self, text: &str) {
-        wait::until_true(&format!("{text} on the screen"), || {
-            self.drawn().contains(text)
-        });
+    /// What the screen shows now, line by line.
+    pub fn screen(&self) -> String {
+        shown(&self.drawn(), self.rows)
+    }
+
+    /// Waits until the screen shows this.
+    pub fn wait_shown(&self, text: &str) {
+        let shown = wait::comes_true(|| self.screen().contains(text));
+        assert!(shown, "no {text} on the screen:\n{}", self.screen());
     }
 
     /// Its process id.
@@ -127,4 +133,60 @@ fn pair(columns: u16, rows: u16) -> std::io::Result<(OwnedFd, OwnedFd)> {
     };
     tcsetwinsize(&line, size)?;
     Ok((ours, line.into()))
+}
+
+/// The screen after this was drawn: text goes where the cursor was put; colours are left out.
+fn shown(drawn: &str, rows: usize) -> String {
+    let mut screen = vec![Vec::new(); rows];
+    let (mut row, mut column) = (0, 0);
+    let mut left = drawn.chars();
+    while let Some(c) = left.next() {
+        match c {
+            '\u{1b}' => {
+                let mut sequence = String::new();
+                for next in left.by_ref() {
+                    sequence.push(next);
+                    if next.is_ascii_alphabetic() {
+                        break;
+                    }
+                }
+                let numbers = sequence.trim_start_matches('[');
+                match sequence.chars().last() {
+                    Some('H') => {
+                        let mut places = numbers.trim_end_matches('H').split(';');
+                        let mut place = || places.next().and_then(|it| it.parse().ok());
+                        row = place().unwrap_or(1) - 1;
+                        column = place().unwrap_or(1) - 1;
+                    }
+                    Some('J') => screen.iter_mut().for_each(Vec::clear),
+                    _ => {}
+                }
+            }
+            '\r' => column = 0,
+            '\n' => row += 1,
+            _ => {
+                let Some(line) = screen.get_mut(row) else {
+                    continue;
+                };
+                if line.len() <= column {
+                    line.resize(column + 1, ' ');
+                }
+                line[column] = c;
+                column += 1;
+            }
+        }
+    }
+    let lines = screen.into_iter().map(String::from_iter);
+    lines.collect::<Vec<String>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stands_where_the_cursor_was_put() {
+        let drawn = "\u{1b}[2J\u{1b}[1;1Hone\u{1b}[2;3H\u{1b}[31mtwo\u{1b}[0m\u{1b}[1;2HNX";
+        assert_eq!(shown(drawn, 3), "oNX\n  two\n");
+    }
 }
