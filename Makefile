@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build fmt lint test live chaos sim detect fuzz
+.PHONY: help setup build fmt lint test live chaos sim detect fuzz boards
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,3 +44,7 @@ detect: ## Measure how soon the dead are found, beside models of others: docs/re
 RUNS ?= 1000000
 fuzz: ## Fuzz all that a node reads from others, RUNS=1000000 inputs a target (needs cargo-fuzz)
 	RUNS=$(RUNS) chaos-tests/fuzz/run
+
+boards: ## Draw the Grafana boards from a real mesh: docs/boards (needs prometheus and chromium)
+	$(CARGO) build --locked -p zmesh -p chaos-tests
+	target/debug/chaos-tests boards --out docs/boards

@@ -1,6 +1,7 @@
 //! Live meshes of real processes, clients in several languages, a simulation and a fuzzer, for the
-//! tests of this crate.
+//! tests of this crate; and the boards.
 
+pub mod boards;
 pub mod fuzz;
 pub mod live;
 pub mod live_chaos;

@@ -3,6 +3,7 @@
 //! Everything here waits for a condition with a deadline, takes free ports, and ends what it
 //! started, also when the test fails. A failing test shows the logs of its nodes.
 
+pub mod browser;
 pub mod client;
 pub mod history;
 pub mod http;

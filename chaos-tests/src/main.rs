@@ -1,8 +1,9 @@
-//! The simulation of whole meshes and live chaos, from the command line.
+//! The simulation of whole meshes, live chaos, and pictures of boards, from the command line.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chaos_tests::boards::command::{self, Boards};
 use chaos_tests::live_chaos::{self, LiveArgs};
 use chaos_tests::sim::plan::Plan;
 use chaos_tests::sim::search::{Search, search};
@@ -27,6 +28,10 @@ enum Verb {
     Live(LiveArgs),
     /// How soon the dead are found, beside models of others: figures for docs/reliability.md
     Detect(chaos_tests::sim::detect::Detect),
+    /// Draws each Grafana board as a picture, from a real Prometheus
+    Boards(Boards),
+    /// Prints docs/metrics.md: every metric of a node, and the boards that show it
+    Metrics,
 }
 
 #[derive(Debug, Args)]
@@ -57,14 +62,20 @@ struct Sim {
 fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Sim(sim) => sim.run(),
-        Verb::Live(live) => match live_chaos::run(&live) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        },
+        Verb::Live(live) => ended(live_chaos::run(&live)),
         Verb::Detect(detect) => detect.run(),
+        Verb::Boards(boards) => ended(boards.run()),
+        Verb::Metrics => ended(command::metrics()),
+    }
+}
+
+fn ended(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

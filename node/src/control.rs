@@ -2,6 +2,7 @@
 
 mod api;
 mod connections;
+mod console;
 mod drain;
 mod elsewhere;
 mod explain;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use tempfile::TempDir;
 
 /// What a client is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +89,8 @@ fn node_modules() -> PathBuf {
     modules
 }
 
-/// A program that is compiled once for this test, with the folder that it lies in.
-type Compiled = OnceLock<(TempDir, PathBuf)>;
+/// A program that is compiled once for this test.
+type Compiled = OnceLock<PathBuf>;
 
 /// The client in C.
 fn c_client() -> &'static Path {
@@ -106,12 +105,18 @@ fn c_load() -> &'static Path {
 }
 
 fn compiled(source: &str, program: &'static Compiled) -> &'static Path {
-    let (_, program) = program.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a place for the program");
-        let program = compile_c(&clients().join(source), folder.path());
-        (folder, program)
-    });
-    program
+    program.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test has a place");
+        // Beside the test, with what else is built: a value that lives as long as the process is
+        // never dropped, and would leave its folder behind.
+        let beside = test.parent().expect("a file is in a folder");
+        let folder = tempfile::tempdir_in(beside).expect("a place to compile");
+        let made = compile_c(&clients().join(source), folder.path());
+        let program = beside.join(made.file_name().expect("a program has a name"));
+        // Another test may run the one that was there: it goes on with that.
+        std::fs::rename(made, &program).expect("one folder is as good as the other");
+        program
+    })
 }
 
 /// Compiles a C program with libzmq into a folder.

@@ -13,6 +13,7 @@ use zmesh_partition::{PARTITIONS, Partition};
 
 use super::Shared;
 use super::connections::connections;
+use super::console;
 use super::drain::{begin_drain, drain};
 use super::elsewhere::pass_on;
 use super::explain::{explain, explain_here};
@@ -48,6 +49,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/reach", post(reach))
         .layer(from_fn_with_state(Arc::clone(&shared), pass_on));
     Router::new()
+        .route("/", get(console::page))
+        .route("/console/{name}", get(console::file))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -58,7 +61,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/drain", get(drain).post(begin_drain))
         .merge(of_any_node)
         .fallback(|| async {
-            let text = "not here; try /metrics, /readyz or /api/v1/node\n";
+            let text = "not here; try /, /metrics, /readyz or /api/v1/node\n";
             (StatusCode::NOT_FOUND, text)
         })
         .with_state(shared)
