@@ -12,8 +12,8 @@ Examples:
   zmesh explain STOCK.AAPL
   zmesh explain STOCK.AAPL --json | jq -r .why
 
-A row is one node: how many of its clients want the topic, by which prefixes, and what happens when
-their queue is full. LAST DROP is the last message of the topic's partition that was dropped there.";
+A row is one node: how many of its clients want the topic, by which prefixes, and what happens
+when their queue is full. LAST DROP is the last message of the topic's partition dropped there.";
 
 /// `zmesh explain`
 #[derive(Debug, clap::Args)]
