@@ -25,6 +25,10 @@ struct Tried {
 pub(super) fn judge(look: &Look, diagnosis: &mut Diagnosis) {
     for (name, reach) in &look.reaches {
         let Err(error) = reach else { continue };
+        let mut nodes = look.mesh.nodes.iter();
+        if nodes.any(|node| node.name == *name && node.error.is_some()) {
+            continue; // That it does not answer is told elsewhere.
+        }
         diagnosis.problems.push(Finding::new(
             format!("{name} could not be asked: {error}"),
             "its own view of the others is missing here; its log may say more",
