@@ -21,6 +21,8 @@ pub mod server;
 pub mod site;
 pub mod socket;
 pub mod sooner;
+#[cfg(target_os = "linux")]
+pub mod terminal;
 pub mod token;
 pub mod wait;
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::address::Address;
-use crate::command::{ask, bench, completions, dev, drain, node, publish, subscribe};
+use crate::command::{
+    ask, bench, check, completions, dev, doctor, drain, events, explain, node, publish, subscribe,
+    top, trace,
+};
 use crate::settings::units;
 
 /// Zmesh: a message mesh for ZeroMQ programs, without a broker.
@@ -22,7 +25,8 @@ A mesh to try out:
   zmesh sub STOCK.                 see what is published
   zmesh pub STOCK.AAPL 187.32      publish one message
 
-Exit codes: 0 done, 1 a negative answer, 2 an error (told on stderr).";
+Exit codes: 0 done, 1 a negative answer, 2 an error (told on stderr). `zmesh check` has those of
+Nagios instead.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -45,6 +49,18 @@ pub(crate) enum Verb {
     Status(ask::AskArgs),
     /// The clients of one node
     Connections(ask::AskArgs),
+    /// The whole mesh on the screen, live
+    Top(top::TopArgs),
+    /// What becomes of a message on a topic, and why
+    Explain(explain::ExplainArgs),
+    /// Send one marked message and see its way
+    Trace(trace::TraceArgs),
+    /// What happens to the mesh, line by line
+    Events(events::EventsArgs),
+    /// Is the mesh well? For Nagios, Prometheus and scripts
+    Check(check::CheckArgs),
+    /// Can every member reach every other? Names what fails and what to do
+    Doctor(doctor::DoctorArgs),
     /// Let one node hand on what it has, and end it
     #[command(mut_arg("node", |arg| arg.help("Client address of the node that is to go")))]
     Drain(drain::DrainArgs),

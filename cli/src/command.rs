@@ -2,12 +2,18 @@
 
 pub(crate) mod ask;
 pub(crate) mod bench;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod drain;
+pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod node;
 pub(crate) mod publish;
 pub(crate) mod subscribe;
+pub(crate) mod top;
+pub(crate) mod trace;
 
 use anyhow::Result;
 
@@ -26,6 +32,12 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Verb::Owner(args) => ask::owner::run(&args),
         Verb::Status(args) => ask::status::run(&args),
         Verb::Connections(args) => ask::connections::run(&args),
+        Verb::Top(args) => top::run(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Trace(args) => trace::run(&args),
+        Verb::Events(args) => events::run(&args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Drain(args) => drain::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Completions(args) => completions::run(&args),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
 
 use crate::address::Address;
+use crate::output::printable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -33,8 +35,31 @@ pub(crate) fn get(node: &Address, path: &str, query: &[(&str, &str)]) -> Result<
 }
 
 /// Tells a node to do something.
-pub(crate) fn post(node: &Address, path: &str) -> Result<Answer> {
-    answer(node, agent().post(url(node, path)).send_empty(), false)
+pub(crate) fn post(node: &Address, path: &str, query: &[(&str, &str)]) -> Result<Answer> {
+    let request = agent()
+        .post(url(node, path))
+        .query_pairs(query.iter().copied());
+    answer(node, request.send_empty(), !query.is_empty())
+}
+
+/// A page that is not of the API, such as `/metrics`, with the value of its `Date` header.
+pub(crate) fn page(node: &Address, path: &str) -> Result<(String, Option<String>)> {
+    let called = agent().get(format!("http://{node}{path}")).call();
+    let date = called.as_ref().ok().and_then(|response| {
+        let header = response.headers().get("date")?;
+        Some(header.to_str().ok()?.to_string())
+    });
+    match answer(node, called, false)? {
+        Answer::Yes(body) => Ok((body, date)),
+        Answer::No(reason) => bail!("{node} cannot say: {}", printable(&reason)),
+    }
+}
+
+/// What a node says, in the shape that a node of this version would say it in.
+pub(crate) fn read<T: DeserializeOwned>(node: &Address, body: &str) -> Result<T> {
+    serde_json::from_str(body).with_context(|| {
+        format!("{node} answers otherwise than a zmesh node of this version would: is it one?")
+    })
 }
 
 fn url(node: &Address, path: &str) -> String {
@@ -67,7 +92,8 @@ fn answer(node: &Address, called: Called, may_be_missing: bool) -> Result<Answer
     let body = body.with_context(|| format!("the answer of {node} broke off: try again"))?;
     match status.as_u16() {
         200 => Ok(Answer::Yes(body)),
-        503 => Ok(Answer::No(first_line(&body))),
+        502 | 503 => Ok(Answer::No(first_line(&body))),
+        400 => bail!("{node} refuses: {}", printable(&first_line(&body))),
         404 if may_be_missing => Ok(Answer::No(first_line(&body))),
         _ => bail!(
             "{node} answers with HTTP status {status}: is it a zmesh node of the same version?"

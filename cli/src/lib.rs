@@ -6,6 +6,7 @@
 mod address;
 mod args;
 mod command;
+mod date;
 mod descriptors;
 mod exit;
 mod http;
@@ -19,7 +20,10 @@ use clap::Parser;
 
 /// Does what the command line says.
 pub fn main() -> std::process::ExitCode {
-    exit::code(command::run(args::Cli::parse()))
+    match args::Cli::try_parse() {
+        Ok(cli) => exit::code(command::run(cli)),
+        Err(error) => exit::of_arguments(&error),
+    }
 }
 
 /// Reads the text of a `--config` file on a host of this name, and gives all settings that are

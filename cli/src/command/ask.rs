@@ -6,7 +6,7 @@ pub(crate) mod owner;
 pub(crate) mod ring;
 pub(crate) mod status;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::de::DeserializeOwned;
 
 use crate::args::Target;
@@ -49,7 +49,7 @@ Examples:
   zmesh owner STOCK.AAPL --json | jq -r .owner";
 
 /// Asks, and prints the answer as it came or as `table` makes it.
-fn answer<T: DeserializeOwned>(
+pub(super) fn answer<T: DeserializeOwned>(
     args: &AskArgs,
     path: &str,
     query: &[(&str, &str)],
@@ -63,9 +63,7 @@ fn answer<T: DeserializeOwned>(
             return Ok(Outcome::Negative);
         }
     };
-    let report: T = serde_json::from_str(&body).with_context(|| {
-        format!("{node} answers otherwise than a zmesh node of this version would: is it one?")
-    })?;
+    let report: T = http::read(node, &body)?;
     output::print(&if args.json { body } else { table(&report) })?;
     Ok(Outcome::Done)
 }

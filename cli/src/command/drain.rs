@@ -39,7 +39,7 @@ pub(crate) struct DrainArgs {
 
 pub(crate) fn run(args: &DrainArgs) -> Result<Outcome> {
     let node = &args.ask.target.node;
-    let (mut body, mut report) = read(node, http::post(node, "drain")?)?;
+    let (mut body, mut report) = read(node, http::post(node, "drain", &[])?)?;
     eprintln!("{} is leaving", printable(&report.node));
     while !is_over(&report) {
         let answer = http::get(node, "drain", &[("wait", HOLD_BACK)]);
