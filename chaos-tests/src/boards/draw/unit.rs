@@ -51,13 +51,15 @@ fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').into()
 }
 
-/// Marks that include all values from low to high: even steps of 1, 2 or 5.
+/// Marks that include all values from low to high: even steps of 1, 2 or 5. A line that is flat
+/// gets an axis as tall as its value, or 1.
 pub(super) fn marks(unit: &str, low: f64, high: f64) -> Vec<f64> {
     let span = if high > low {
         high - low
     } else {
         high.abs().max(1.0)
     };
+    let high = low + span;
     let base: f64 = if unit == "bytes" { 1024.0 } else { 1000.0 };
     let scale = base.powf((span.ln() / base.ln()).floor());
     let rough = span / scale / 4.0;
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn marks_include_all_values() {
         assert_eq!(marks("short", 0.0, 7.0), [0.0, 2.0, 4.0, 6.0, 8.0]);
-        assert_eq!(marks("short", 0.0, 0.0).len(), 5);
+        assert_eq!(marks("short", 0.0, 0.0), [0.0, 0.5, 1.0]);
         let marks = marks("bytes", 0.0, 3.0 * 1024.0 * 1024.0);
         assert_eq!(marks[1], 1024.0 * 1024.0);
     }
