@@ -107,8 +107,9 @@ fn remedy(target: &Target, who: &Tried, errors: &str, no_port: bool) -> String {
     }
     if no_port {
         return format!(
-            "nobody reaches any port of {peer}: start it with --advertise set to an address that \
-             the others can reach, and --bind to one that takes connections from them"
+            "nobody reaches any port of {peer}: see whether it runs; if it does, start it with \
+             --advertise set to an address that the others can reach, and --bind to one that takes \
+             connections from them"
         );
     }
     if errors.contains("refused") {
@@ -278,7 +279,9 @@ mod tests {
         );
         let remedy = &found.problems[1].remedy;
         assert!(
-            remedy.contains("--advertise") && remedy.contains("--bind"),
+            ["whether it runs", "--advertise", "--bind"]
+                .iter()
+                .all(|part| remedy.contains(part)),
             "{remedy}"
         );
         assert!(
