@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::own::subject;
+use super::own::{subject, traced};
 use super::prefixes::{PrefixIndex, SetId};
 use super::router::{Output, Router, SELF};
 use super::serving::{Acked, Pending, Slot};
@@ -66,17 +66,16 @@ impl Router {
             self.report_done(origin, header.partition, done, now);
             return Ok(());
         }
-        let uniform = self.match_record(chunk, range.clone())?;
+        let (uniform, mark) = self.match_record(chunk, range.clone())?;
         self.count_for_the_unknown(&header);
         self.count_topic(&header, chunk, &range);
         self.serving
             .stream(origin, header.partition)
             .receive(header.last());
+        if let (Some(id), Some(set)) = (mark, uniform) {
+            self.tell_served(id, set);
+        }
         let owed = match uniform {
-            Some(set) if self.is_traced(&header, chunk, &range) => {
-                self.tell_served(set, chunk, &range);
-                self.route_whole(set, origin, header, chunk, range.clone(), now)
-            }
             Some(set) => self.route_whole(set, origin, header, chunk, range.clone(), now),
             None => self.route_parts(origin, header, chunk, now),
         };
@@ -118,12 +117,13 @@ impl Router {
     }
 
     /// Finds who wants the messages. `Some` if all of them are wanted by the same nodes;
-    /// otherwise each message with its nodes is in `scratch.messages`.
+    /// otherwise each message with its nodes is in `scratch.messages`. With it the mark, if one of
+    /// them is marked.
     fn match_record(
         &mut self,
         chunk: &Bytes,
         range: Range<usize>,
-    ) -> Result<Option<SetId>, FrameError> {
+    ) -> Result<(Option<SetId>, Option<u64>), FrameError> {
         let Self {
             nodes,
             scratch,
@@ -131,20 +131,23 @@ impl Router {
             ..
         } = self;
         scratch.messages.clear();
-        let mut first = None;
+        let (mut first, mut mark) = (None, None);
         let mut uniform = true;
         for_each_message(chunk, range.clone(), limits.frames, |span| {
-            let set = nodes.find(subject(span.topic(chunk)));
+            let topic = span.topic(chunk);
+            let (id, topic) = traced(topic).map_or((None, topic), |(id, it)| (Some(id), it));
+            mark = mark.or(id);
+            let set = nodes.find(topic);
             uniform &= *first.get_or_insert(set) == set;
         })?;
         if uniform {
-            return Ok(Some(first.unwrap_or_else(|| nodes.find(b""))));
+            return Ok((Some(first.unwrap_or_else(|| nodes.find(b""))), mark));
         }
         for_each_message(chunk, range, limits.frames, |span| {
             let set = nodes.find(subject(span.topic(chunk)));
             scratch.messages.push((set, span));
         })?;
-        Ok(None)
+        Ok((None, mark))
     }
 
     /// Sends a whole record to each of a set of nodes. Returns whether anybody owes an ack.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::clients::Asked;
 use super::lane::LaneId;
-use super::own::{subject, traced};
+use super::own::traced;
 use super::owner::for_each_message;
 use super::prefixes::SetId;
 use super::queue::Segment;
@@ -84,8 +84,8 @@ impl Router {
                     return;
                 }
                 let topic = span.topic(chunk);
-                let set = clients.index.find(subject(topic));
-                let trace = traced(topic).map(|(id, _)| id);
+                let (trace, topic) = traced(topic).map_or((None, topic), |(id, it)| (Some(id), it));
+                let set = clients.index.find(topic);
                 let span = span.range();
                 match local_run {
                     _ if trace.is_some() => other = Some((set, span, trace)),
@@ -136,7 +136,7 @@ impl Router {
             bytes: chunk.slice(run.range),
             messages: run.messages,
         };
-        let dropped = stats.dropped_at_subscribers();
+        let dropped: u64 = stats.dropped.iter().sum();
         for id in ids.into_iter().map(ClientId) {
             match clients.push(id, segment.clone(), lane, stats, now) {
                 Asked::Nothing => {}
@@ -145,7 +145,7 @@ impl Router {
                 Asked::Close => outputs.push_back(Output::CloseClient(id)),
             }
         }
-        if stats.dropped_at_subscribers() != dropped {
+        if stats.dropped.iter().sum::<u64>() != dropped {
             self.note_drop_of(&segment, lane, now);
         }
         full

@@ -184,13 +184,6 @@ impl Stats {
         ]
     }
 
-    /// Messages that were dropped for want of room in a queue, or of a client.
-    pub(crate) fn dropped_at_subscribers(&self) -> u64 {
-        let reasons = DropReason::ALL.into_iter();
-        let here = reasons.filter(|(_, reason)| reason.place() == DropPlace::Subscriber);
-        here.map(|(_, reason)| self.dropped[reason as usize]).sum()
-    }
-
     pub(crate) fn drop(&mut self, reason: DropReason, messages: u64, bytes: usize) {
         self.dropped[reason as usize] += messages;
         self.dropped_bytes[reason as usize] += bytes as u64;

@@ -3,16 +3,12 @@
 //! It goes the way of every message of its topic, numbered, matched and acked like them, up to the
 //! queues of the clients, which do not get it.
 
-use std::ops::Range;
-
-use bytes::Bytes;
-
 use super::outbox::{Kept, New};
 use super::own::{self, traced};
 use super::prefixes::SetId;
 use super::queue::Segment;
 use super::router::{Output, Router, SELF};
-use super::{ClientId, Header, Instance, Time};
+use super::{ClientId, Instance, Time};
 use crate::zmtp::frames::{Item, item_at};
 
 /// Nobody: a number that no client has.
@@ -56,16 +52,8 @@ impl Router {
         self.settle(now);
     }
 
-    /// Whether a record is a marked message.
-    pub(super) fn is_traced(&self, header: &Header, chunk: &Bytes, range: &Range<usize>) -> bool {
-        header.count == 1 && self.mark_of(chunk, range).is_some()
-    }
-
     /// The owner has matched a marked message.
-    pub(super) fn tell_served(&mut self, set: SetId, chunk: &Bytes, range: &Range<usize>) {
-        let Some(id) = self.mark_of(chunk, range) else {
-            return;
-        };
+    pub(super) fn tell_served(&mut self, id: u64, set: SetId) {
         let instance = |slot: &u32| match *slot {
             SELF => Some(self.me),
             slot => self.peers.get(slot).map(|peer| peer.instance),
@@ -86,15 +74,14 @@ impl Router {
         if kept.client != NOBODY {
             return;
         }
-        if let Some(id) = self.mark_of(&kept.body, &(0..kept.body.len())) {
+        if let Some(id) = self.mark_of(&kept.body) {
             self.outputs.push_back(Output::Hop(id, Hop::Done));
         }
     }
 
-    fn mark_of(&self, chunk: &Bytes, range: &Range<usize>) -> Option<u64> {
-        let buffer = chunk.get(..range.end)?;
-        match item_at(buffer, range.start, self.limits.frames) {
-            Ok(Item::Message(span)) => traced(span.topic(chunk)).map(|(id, _)| id),
+    fn mark_of(&self, message: &[u8]) -> Option<u64> {
+        match item_at(message, 0, self.limits.frames) {
+            Ok(Item::Message(span)) => traced(span.topic(message)).map(|(id, _)| id),
             _ => None,
         }
     }
