@@ -7,13 +7,14 @@ mod drain;
 mod elsewhere;
 mod explain;
 mod http;
+mod link_totals;
 mod mesh;
 mod moved;
 mod reach;
 mod scrape;
 mod trace;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 use zmesh_gossip::NodeId;
@@ -29,6 +30,7 @@ use crate::view::{Membership, View};
 use self::moved::tell_view;
 
 pub(crate) use http::serve;
+pub(crate) use link_totals::LinkTotals;
 pub(crate) use mesh::MeshLook;
 
 /// What the handlers of the HTTP API know.
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     /// See [`crate::config::Config::digest`].
     pub(crate) config_hash: u64,
     pub(crate) mesh: MeshLook,
+    /// Held while `/metrics` is made, by one thread.
+    pub(crate) link_totals: Mutex<LinkTotals>,
 }
 
 impl Shared {

@@ -244,6 +244,7 @@ fn spawn_control(
         events,
         config_hash,
         mesh: MeshLook::default(),
+        link_totals: Mutex::default(),
     };
     let told = Told {
         phase,

@@ -2,9 +2,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -72,7 +74,12 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES);
-    let service = TowerToHyperService::new(router);
+    let answered = AtomicBool::new(false);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        answered.store(true, Ordering::Relaxed);
+        router.call(request)
+    });
     let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let result = tokio::select! {
         result = served.as_mut() => result,
@@ -82,5 +89,14 @@ async fn connection(
             served.await
         }
     };
-    result.map_err(|error| error.to_string())
+    match result {
+        // It was kept for a next request, and none came: browsers do that.
+        Err(error) if is_timeout(&*error) && answered.load(Ordering::Relaxed) => Ok(()),
+        result => result.map_err(|error| error.to_string()),
+    }
+}
+
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<hyper::Error>();
+    error.is_some_and(hyper::Error::is_timeout)
 }

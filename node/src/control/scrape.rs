@@ -1,7 +1,7 @@
 //! `/metrics`: copies what the core, membership and the control thread know into the metrics.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -53,7 +53,7 @@ pub(super) async fn metrics(State(shared): Asked) -> Response {
     copy_gossip(metrics, &view.membership.stats);
     copy_messages(metrics, &look.stats);
     copy_clients(metrics, &look);
-    copy_links(metrics, &look, &view);
+    copy_links(&shared, &look, &view);
     copy_topics(metrics, &look);
     match metrics.text() {
         Ok(text) => {
@@ -204,7 +204,8 @@ fn copy_clients(metrics: &Metrics, look: &Look) {
     }
 }
 
-fn copy_links(metrics: &Metrics, look: &Look, view: &View) {
+fn copy_links(shared: &Shared, look: &Look, view: &View) {
+    let metrics = &shared.metrics;
     let up = look.peers.iter().filter(|peer| peer.up).count();
     metrics.set(&catalogue::LINKS, &["up"], up as f64);
     let down = look.peers.len() - up;
@@ -220,15 +221,20 @@ fn copy_links(metrics: &Metrics, look: &Look, view: &View) {
         metrics.clear(gauge);
     }
     let names = view.names();
+    let totals = shared.link_totals.lock();
+    let mut totals = totals.unwrap_or_else(PoisonError::into_inner);
+    totals.update(&look.peers, &names);
+    for (name, total) in totals.iter() {
+        metrics.add(&catalogue::LINK_MESSAGES, &[name], total.messages);
+        metrics.add(&catalogue::LINK_BYTES, &[name], total.bytes);
+        metrics.add(&catalogue::LINK_SESSIONS, &[name], total.sessions);
+    }
     for peer in &look.peers {
         let Some(name) = names.get(&peer.instance.0) else {
             continue;
         };
         // Two processes of one name, while one takes over from the other, are one series.
         let labels = [*name];
-        metrics.add(&catalogue::LINK_MESSAGES, &labels, peer.messages);
-        metrics.add(&catalogue::LINK_BYTES, &labels, peer.bytes);
-        metrics.add(&catalogue::LINK_SESSIONS, &labels, peer.sessions);
         metrics.set(&catalogue::LINK_UP, &labels, flag(peer.up));
         let pending = peer.pending_bytes as f64;
         metrics.set(&catalogue::LINK_PENDING, &labels, pending);

@@ -87,22 +87,21 @@ async fn carry(hub: &Hub, target: &Target, mut link: Link<'_>) -> LinkError {
     hub.input(|router, now| router.handle_link_up(target.instance, now));
     let text = format!("link to {} at {} is up", target.name, target.address);
     hub.events.tell(Kind::LinkUp, &target.name, &text, &[]);
-    let _guard = Down { hub, target };
+    let mut down = Down {
+        hub,
+        target,
+        why: "the peer is no member that lives any more".into(),
+    };
     let ended = link.run(target.instance, Side::Dialed, &handle).await;
-    let text = format!(
-        "link to {} at {} is down: {ended}",
-        target.name, target.address
-    );
-    let fields = [("why", ended.to_string())];
-    hub.events
-        .tell(Kind::LinkDown, &target.name, &text, &fields);
+    down.why = ended.to_string();
     ended
 }
 
-/// Tells the core that a link has ended, also when its task is ended from outside.
+/// Tells that a link has ended, also when its task is ended from outside.
 struct Down<'a> {
     hub: &'a Hub,
     target: &'a Target,
+    why: String,
 }
 
 impl Drop for Down<'_> {
@@ -111,5 +110,10 @@ impl Drop for Down<'_> {
         self.hub.forget_link(instance, Side::Dialed);
         self.hub
             .input(|router, now| router.handle_link_down(instance, now));
+        let Target { name, address, .. } = self.target;
+        let text = format!("link to {name} at {address} is down: {}", self.why);
+        let fields = [("why", self.why.clone())];
+        let events = &self.hub.events;
+        events.tell(Kind::LinkDown, name, &text, &fields);
     }
 }
