@@ -387,3 +387,54 @@ fn a_page_of_another_site_can_not_make_a_node_send_or_try_anything() {
         assert_eq!(response.status().as_u16(), 403, "{path}");
     }
 }
+
+#[test]
+fn links_are_counted_over_a_restart_of_their_peer() {
+    let mut mesh = Mesh::start(2);
+    let came_up = |mesh: &Mesh| {
+        let name = "zmesh_link_sessions_total";
+        metric(&mesh.nodes[0].client, name, "peer=\"n2\"").unwrap()
+    };
+    let before = came_up(&mesh);
+    assert!(before >= 1.0);
+    mesh.nodes[1].kill();
+    mesh.nodes[1].restart();
+    mesh.settle();
+    assert!(came_up(&mesh) > before);
+}
+
+#[test]
+fn the_end_of_a_link_is_told_also_when_membership_ends_it() {
+    let mesh = Mesh::start(3);
+    let events = watching(&mesh.nodes[0], &["$zmesh.event."]);
+    // No connection of its breaks: it is held dead before its link is given up for its silence.
+    mesh.nodes[2].signal("STOP");
+    until_event(&events, "member.dead", "n3");
+    let down = until_event(&events, "link.down", "n3");
+    assert!(!down.fields["why"].is_empty());
+    mesh.nodes[2].signal("CONT");
+}
+
+#[test]
+fn a_browser_that_asks_nothing_more_is_no_bad_http_and_half_a_question_is() {
+    use std::io::{Read, Write};
+    let mesh = Mesh::start(1);
+    let node = &mesh.nodes[0];
+    let connect = || std::net::TcpStream::connect(&node.client).unwrap();
+    let mut answer = String::new();
+    // The first is counted, if it is, long before the second is closed.
+    for _ in 0..2 {
+        let mut idle = connect();
+        idle.set_read_timeout(Some(PATIENCE)).unwrap();
+        idle.write_all(b"GET /livez HTTP/1.1\r\nHost: n\r\n\r\n")
+            .unwrap();
+        idle.read_to_string(&mut answer).expect("it is closed");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(node.closed("bad_http"), 0);
+    let mut half = connect();
+    half.set_read_timeout(Some(PATIENCE)).unwrap();
+    half.write_all(b"GET /livez HTTP/1.1\r\nHo").unwrap();
+    half.read_to_string(&mut answer).expect("it is closed");
+    wait::until_true("the count", || node.closed("bad_http") == 1);
+}
