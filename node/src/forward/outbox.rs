@@ -302,6 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_moves_tells_how_long_it_waited() {
+        let (mut outbox, mut waited) = (Outbox::default(), Times::default());
+        let at = Time::from_secs;
+        add(&mut outbox, A);
+        outbox.revise(9, B, 2, |_| false, (at(1), &mut waited));
+        add(&mut outbox, B);
+        outbox.revise(9, B, 3, |_| false, (at(2), &mut waited));
+        assert_eq!(waited, Times::default(), "it waits still");
+        outbox.done(9, 2);
+        outbox.revise(9, B, 3, |_| false, (at(4), &mut waited));
+        assert_eq!(waited.sum(), at(3));
+        assert_eq!(waited.counts().iter().sum::<u64>(), 1);
+        // One that nothing waits for moves, too, and that is no wait.
+        outbox.done(9, 4);
+        outbox.revise(9, A, 4, |_| false, (at(9), &mut waited));
+        assert_eq!(waited.sum(), at(3));
+    }
+
+    #[test]
     fn held_records_go_first_when_the_move_is_called_off() {
         let mut outbox = Outbox::default();
         add(&mut outbox, A);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use zmesh_node::config::QueuePolicy;
-use zmesh_node::forward::{BadMessage, DropReason, Instance, Message, Named, Router};
+use zmesh_node::forward::{BadMessage, DropReason, Instance, Message, Named, Router, Times};
 use zmesh_partition::{Member, Partition, Table};
 
 use crate::message::TOPICS;
@@ -91,11 +91,24 @@ fn a_full_subscriber_holds_publishers_back_for_as_long_as_it_likes_and_then_lets
     world.publish(publisher);
     assert!(world.publishers[publisher].waiting);
     assert!(world.process(A).router.stats().undone_bytes > 0);
+    let before = world.process(A).router.stats().throttled_time;
+    seconds_later(&mut world, 10);
+    let stats = world.process(A).router.stats();
+    assert_eq!(stats.throttled, 1);
+    let throttled = (stats.throttled_time - before).as_secs_f64();
+    assert!((throttled - 10.0).abs() < 1.0, "{throttled}");
     world.subscribers[index].asleep = false;
     world.subscribers[index].awake = true;
     assert!(world.come_to_rest(), "{:?}", world.unrest());
     assert_eq!(owed(&world, B), 0);
     assert_eq!(world.oracle.violations, []);
+    let stats = world.process(A).router.stats();
+    assert_eq!(stats.throttled, 0);
+    // What waited for the sleeper took as long as it slept.
+    let (last, bounds) = (stats.done_times.counts().last(), Times::BOUNDS);
+    assert!(last > Some(&0), "longer than {:?}", bounds.last());
+    let counted: u64 = stats.done_times.counts().iter().sum();
+    assert_eq!(counted, stats.done_messages);
 }
 
 #[test]
