@@ -160,51 +160,30 @@ pub(super) async fn pass_on(State(shared): Asked, request: Request, next: Next) 
 fn node_of(uri: &Uri) -> (Option<String>, String) {
     let mut name = None;
     let mut rest = Vec::new();
-    for pair in uri.query().unwrap_or_default().split('&') {
-        match pair.strip_prefix("node=") {
-            Some(encoded) => name = Some(decoded(encoded)),
-            None if !pair.is_empty() => rest.push(pair),
-            None => {}
+    let query = uri.query().unwrap_or_default();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "node" => name = Some(value.into_owned()),
+            _ => rest.push((key, value)),
         }
     }
     let path = uri.path();
-    let rest = if rest.is_empty() {
-        path.into()
-    } else {
-        format!("{path}?{}", rest.join("&"))
-    };
-    (name, rest)
+    (name, with_query(path, &rest))
 }
 
-/// Text of a query, decoded as forms encode it.
-fn decoded(text: &str) -> String {
-    let text = text.replace('+', " ");
-    let mut bytes = Vec::new();
-    let mut left = text.as_bytes();
-    while let [first, after @ ..] = left {
-        let hex = after
-            .get(..2)
-            .and_then(|digits| str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        (left, _) = match hex.filter(|_| *first == b'%') {
-            Some(byte) => (&after[2..], bytes.push(byte)),
-            None => (after, bytes.push(*first)),
-        };
+/// A path with a query.
+pub(super) fn with_query(path: &str, pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
+    if pairs.is_empty() {
+        return path.into();
     }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Text for a query.
-pub(super) fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte.into());
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    let start = path.len() + 1;
+    let mut query = form_urlencoded::Serializer::for_suffix(format!("{path}?"), start);
+    query.extend_pairs(
+        pairs
+            .iter()
+            .map(|(key, value)| (key.as_ref(), value.as_ref())),
+    );
+    query.finish()
 }
 
 #[cfg(test)]
@@ -216,15 +195,18 @@ mod tests {
         let parts = |text: &str| node_of(&text.parse().unwrap());
         assert_eq!(
             parts("/api/v1/explain?topic=a%20b&node=n%2F1+x"),
-            (Some("n/1 x".into()), "/api/v1/explain?topic=a%20b".into())
+            (Some("n/1 x".into()), "/api/v1/explain?topic=a+b".into())
         );
         assert_eq!(parts("/api/v1/links"), (None, "/api/v1/links".into()));
         assert_eq!(parts("/a?node=%zz&"), (Some("%zz".into()), "/a".into()));
     }
 
     #[test]
-    fn what_is_encoded_is_decoded_to_the_same() {
+    fn what_is_put_into_a_query_is_read_again() {
         let text = "a b+c%/&=?#\u{e4}\u{1f980}$zmesh.";
-        assert_eq!(decoded(&encoded(text)), text);
+        let path = with_query("/a", &[("node", text), ("topic", text)]);
+        let (name, rest) = node_of(&path.parse().unwrap());
+        assert_eq!(name.as_deref(), Some(text));
+        assert_eq!(rest, with_query("/a", &[("topic", text)]));
     }
 }

@@ -11,7 +11,7 @@ use zmesh_partition::{Partition, candidates};
 
 use super::Shared;
 use super::api::{Asked, hash_text, name_of, stopping};
-use super::elsewhere::{ask_all, encoded};
+use super::elsewhere::{ask_all, with_query};
 use crate::report;
 use crate::view::View;
 
@@ -43,7 +43,7 @@ pub(super) async fn explain(State(shared): Asked, Query(query): Query<TopicQuery
         return (StatusCode::NOT_FOUND, text).into_response();
     };
     let successors = names.collect();
-    let path = format!("/api/v1/explain-here?topic={}", encoded(&topic));
+    let path = with_query("/api/v1/explain-here", &[("topic", &topic)]);
     let others = ask_all(shared.others(), Method::GET, path);
     let (own, others) = tokio::join!(here(&shared, topic.clone()), others);
     let Some(own) = own else { return stopping() };

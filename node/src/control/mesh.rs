@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
@@ -209,11 +210,7 @@ pub(super) async fn stream(State(shared): Asked) -> Response {
         let message = watching.next().await?;
         Some((Ok::<_, Infallible>(message), watching))
     });
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (headers, Body::from_stream(answers)).into_response()
+    Sse::new(answers).into_response()
 }
 
 struct Watching {
@@ -224,14 +221,14 @@ struct Watching {
 
 impl Watching {
     /// The next message; `None` once the node ends.
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Event> {
         tokio::select! {
             () = tokio::time::sleep_until(self.due.into()) => {}
             () = self.shared.drain.ended() => return None,
         }
         self.due = Instant::now() + STREAM_EVERY;
         let json = mesh_json(&self.shared).await?;
-        let message = [b"event: mesh\nretry: 1000\ndata: ", &json[..], b"\n\n"].concat();
-        Some(Bytes::from(message))
+        let event = Event::default().event("mesh").retry(STREAM_EVERY);
+        Some(event.data(str::from_utf8(&json).ok()?))
     }
 }
