@@ -52,8 +52,8 @@ impl Boards {
         let (url, scrape) = match &self.prometheus {
             Some(url) => (url.clone(), self.scrape),
             None => {
-                let mut life = Life::start()?;
-                life.live(self.minutes)?;
+                let mut life = Life::start();
+                life.live(self.minutes);
                 let url = life.url();
                 _life = life;
                 (url, 1)

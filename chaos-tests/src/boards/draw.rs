@@ -13,7 +13,8 @@ use anyhow::{Context, Result};
 
 use super::expression::filled;
 use super::model::{Board, Panel};
-use super::prometheus::{Prometheus, Series};
+use super::prometheus::Prometheus;
+use crate::live::prometheus::Series;
 
 /// Width of a column and height of a row, and what is free between two panels.
 const COLUMN: u32 = 60;
@@ -125,7 +126,7 @@ impl Drawing<'_> {
         let mut found = Vec::new();
         for target in &self.panel.targets {
             for series in self.prometheus.instant(&self.filled(&target.expr))? {
-                let number = series.number();
+                let number = series.numbers().next();
                 found.extend(number.map(|it| (name(&target.legend_format, &series), it)));
             }
         }

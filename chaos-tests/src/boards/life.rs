@@ -2,19 +2,13 @@
 
 mod traffic;
 
-use std::fs;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
-
 use crate::live::options::own_host;
+use crate::live::prometheus::Prometheus;
 use crate::live::raw::Raw;
-use crate::live::{Node, Options, http, mesh, wait};
-use crate::tidy::{files, root};
+use crate::live::{Node, Options, mesh};
 use traffic::Traffic;
 
 /// How often it is looked whether a fault is due.
@@ -48,25 +42,12 @@ enum Fault {
 /// See the module. All of it ends when this is dropped.
 pub(super) struct Life {
     nodes: Vec<Node>,
-    prometheus: Running,
-    port: u16,
-    _folder: TempDir,
-}
-
-/// A process that ends with this.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // An error only says that it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    prometheus: Prometheus,
 }
 
 impl Life {
     /// Starts three nodes that know each other, and a Prometheus that reads them.
-    pub(super) fn start() -> Result<Self> {
+    pub(super) fn start() -> Self {
         let host = own_host();
         let mut nodes: Vec<Node> = Vec::new();
         for number in 0..3 {
@@ -80,26 +61,18 @@ impl Life {
             nodes.push(Node::start(options.flags(&FLAGS)));
         }
         mesh::settle(&nodes.iter().collect::<Vec<_>>());
-        let folder = tempfile::tempdir()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let prometheus = start_prometheus(&folder, port, &nodes)?;
-        let ready = || http::page(&format!("127.0.0.1:{port}"), "/-/ready");
-        wait::until_true("Prometheus", || ready().is_ok_and(|it| it.0 == 200));
-        Ok(Self {
-            nodes,
-            prometheus,
-            port,
-            _folder: folder,
-        })
+        let clients: Vec<String> = nodes.iter().map(|node| node.client.clone()).collect();
+        let prometheus = Prometheus::start(&clients, None, None);
+        Self { nodes, prometheus }
     }
 
     /// Where the Prometheus is.
     pub(super) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.prometheus.address())
     }
 
     /// Lets them live for a while, with all faults.
-    pub(super) fn live(&mut self, minutes: u32) -> Result<()> {
+    pub(super) fn live(&mut self, minutes: u32) {
         let all = Duration::from_secs(60 * u64::from(minutes));
         println!("the mesh lives for {minutes} minutes before it is drawn");
         let traffic = Traffic::start(&self.nodes);
@@ -113,11 +86,8 @@ impl Life {
                 println!("{:3.0} s: {fault:?}", begin.elapsed().as_secs_f64());
                 self.apply(*fault, &mut slow);
             }
-            let ended = self.prometheus.0.try_wait()?;
-            ensure!(ended.is_none(), "Prometheus has ended: {ended:?}");
         }
         drop(traffic);
-        Ok(())
     }
 
     fn apply(&mut self, fault: Fault, slow: &mut Vec<Raw>) {
@@ -135,35 +105,4 @@ impl Life {
             Fault::Thaw(node) => self.nodes[node].signal("CONT"),
         }
     }
-}
-
-fn start_prometheus(folder: &TempDir, port: u16, nodes: &[Node]) -> Result<Running> {
-    let targets: Vec<String> = nodes.iter().map(|it| format!("'{}'", it.client)).collect();
-    // The files of rules, without their tests.
-    let rules = files("dashboards/rules", ".yml").into_iter();
-    let rules: Vec<String> = rules
-        .filter(|file| file.text.contains("record: zmesh:"))
-        .map(|file| format!("'{}'", root().join(file.path).display()))
-        .collect();
-    let config = format!(
-        "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
-         rule_files: [{}]\n\
-         scrape_configs: [{{job_name: zmesh, static_configs: [{{targets: [{}]}}]}}]\n",
-        rules.join(", "),
-        targets.join(", ")
-    );
-    let file = folder.path().join("prometheus.yml");
-    fs::write(&file, config)?;
-    let child = Command::new("prometheus")
-        .arg(format!("--config.file={}", file.display()))
-        .arg(format!(
-            "--storage.tsdb.path={}",
-            folder.path().join("data").display()
-        ))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .arg("--log.level=error")
-        .stdin(Stdio::null())
-        .spawn()
-        .context("cannot start prometheus: apt-get install prometheus")?;
-    Ok(Running(child))
 }

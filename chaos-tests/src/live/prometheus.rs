@@ -44,6 +44,7 @@ struct Answer<T> {
     data: Option<T>,
 }
 
+/// What the questions `query` and `query_range` find.
 #[derive(Deserialize)]
 struct Found {
     result: Vec<Series>,
@@ -78,12 +79,48 @@ pub struct Rule {
 }
 
 impl Series {
+    /// Its values, each with its time in seconds since 1970; `None` for one that is no number.
+    pub fn values(&self) -> impl Iterator<Item = (f64, Option<f64>)> {
+        let values = self.values.iter().chain(&self.value);
+        values.map(|(time, text)| {
+            let number: Option<f64> = text.parse().ok();
+            (*time, number.filter(|it| it.is_finite()))
+        })
+    }
+
     /// Its values that are numbers.
     pub fn numbers(&self) -> impl Iterator<Item = f64> {
-        let values = self.values.iter().chain(&self.value);
-        values
-            .filter_map(|(_, text)| text.parse().ok())
-            .filter(|it: &f64| it.is_finite())
+        self.values().filter_map(|(_, number)| number)
+    }
+}
+
+/// The series of an expression, from whatever `get` answers to a path with status and body: `verb`
+/// is `query` or `query_range`, with its own pairs beside the expression.
+///
+/// # Errors
+/// If there is no answer, or the expression is wrong.
+pub fn series(
+    verb: &str,
+    expression: &str,
+    pairs: &[(&str, f64)],
+    get: impl FnOnce(&str) -> Result<(u16, String)>,
+) -> Result<Vec<Series>> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("query", expression);
+    for (name, value) in pairs {
+        query.append_pair(name, &value.to_string());
+    }
+    let path = format!("/api/v1/{verb}?{}", query.finish());
+    Ok(read::<Found>(&path, get(&path)?)?.result)
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &str, page: (u16, String)) -> Result<T> {
+    let (status, body) = page;
+    let answer: Answer<T> =
+        serde_json::from_str(&body).with_context(|| format!("{path}: {status} {body}"))?;
+    match answer.data {
+        Some(data) => Ok(data),
+        None => bail!("{path}: {}", answer.error),
     }
 }
 
@@ -103,13 +140,17 @@ impl Prometheus {
         Self { server, began }
     }
 
+    /// Its `host:port`.
+    pub fn address(&self) -> &str {
+        &self.server.address
+    }
+
     /// The series of an expression as they are now.
     ///
     /// # Errors
     /// If it does not answer, or the expression is wrong.
     pub fn query(&self, expression: &str) -> Result<Vec<Series>> {
-        let path = format!("/api/v1/query?query={}", escaped(expression));
-        Ok(self.ask::<Found>(&path)?.result)
+        series("query", expression, &[], |path| self.page(path))
     }
 
     /// The one number of an expression now; `None` if it has none.
@@ -122,12 +163,8 @@ impl Prometheus {
     /// # Errors
     /// If it does not answer, or the expression is wrong.
     pub fn since_start(&self, expression: &str) -> Result<Vec<Series>> {
-        let (from, to) = (self.began, now());
-        let path = format!(
-            "/api/v1/query_range?query={}&start={from}&end={to}&step=1",
-            escaped(expression)
-        );
-        Ok(self.ask::<Found>(&path)?.result)
+        let times = [("start", self.began), ("end", now()), ("step", 1.0)];
+        series("query_range", expression, &times, |path| self.page(path))
     }
 
     /// All rules.
@@ -155,15 +192,13 @@ impl Prometheus {
         Some(firing.into_iter().map(|it| it.name().into()).collect())
     }
 
-    fn ask<T: serde::de::DeserializeOwned + Send>(&self, path: &str) -> Result<T> {
+    fn ask<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
+        read(path, self.page(path)?)
+    }
+
+    fn page(&self, path: &str) -> Result<(u16, String)> {
         let address = &self.server.address;
-        let (status, body) = self.server.beside(|| http::page(address, path))?;
-        let answer: Answer<T> =
-            serde_json::from_str(&body).with_context(|| format!("{path}: {status} {body}"))?;
-        match answer.data {
-            Some(data) => Ok(data),
-            None => bail!("{path}: {}", answer.error),
-        }
+        self.server.beside(|| http::page(address, path))
     }
 }
 
@@ -177,13 +212,4 @@ impl Alert {
 fn now() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// As a part of an address.
-fn escaped(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(escape).collect()
 }

@@ -63,7 +63,7 @@ fn merged(drawing: &Drawing) -> Result<Rows> {
             for (label, value) in &series.labels {
                 row.insert(label.clone(), Cell::Word(value.clone()));
             }
-            if let Some(number) = series.number() {
+            if let Some(number) = series.numbers().next() {
                 row.insert(format!("Value #{}", target.ref_id), Cell::Number(number));
             }
         }
