@@ -14,7 +14,7 @@ use super::{draw, metrics_page, read_all};
 /// How many points a line has.
 const POINTS: f64 = 180.0;
 /// A picture above this is too heavy for a page.
-const MAX_PICTURE_BYTES: u64 = 250_000;
+const MAX_PICTURE_BYTES: u64 = 400_000;
 
 /// Draws each board from a real Prometheus
 #[derive(Debug, clap::Args)]
