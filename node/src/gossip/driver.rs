@@ -56,6 +56,7 @@ pub(super) struct Driver {
     joined: bool,
     /// When the membership is published next.
     next_publish: Duration,
+    turn: Turn,
     published_at: Duration,
     /// Set when the goodbye has begun.
     stop_at: Option<Duration>,
@@ -66,6 +67,25 @@ pub(super) struct Driver {
     seeds: String,
     /// Packets were left for the next turn.
     more: bool,
+}
+
+/// When the machine's next turn is due.
+#[derive(Default)]
+struct Turn {
+    due: Duration,
+}
+
+impl Turn {
+    /// A deadline in the past is how the machine says "at once": nothing is late by it yet.
+    fn planned(deadline: Duration, now: Duration) -> Self {
+        let due = deadline.max(now);
+        Self { due }
+    }
+
+    /// How late a turn is that begins now. What came meanwhile may have made it due sooner.
+    fn late(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.due)
+    }
 }
 
 impl Driver {
@@ -97,6 +117,7 @@ impl Driver {
             refused: false,
             seeds,
             next_publish: Duration::ZERO,
+            turn: Turn::default(),
             published_at: Duration::ZERO,
             stop_at: None,
             departed: false,
@@ -113,10 +134,12 @@ impl Driver {
             self.take_notices();
             let now = self.now();
             if now >= self.machine.next_deadline() {
-                let late = now.saturating_sub(self.machine.next_deadline());
-                self.events.metrics().observe(&GOSSIP_LAG, late);
+                self.events
+                    .metrics()
+                    .observe(&GOSSIP_LAG, self.turn.late(now));
                 self.machine.handle_timeout(now);
             }
+            self.turn = Turn::planned(self.machine.next_deadline(), now);
             self.take_outputs();
             let now = self.now();
             self.peers.flush(now);
@@ -333,4 +356,17 @@ fn live_addresses(machine: &Gossip) -> BTreeSet<String> {
         .map(|known| known.member)
         .filter(|member| member.is_live());
     live.map(|member| member.gossip.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_late_by_what_passed_since_it_was_due_and_no_more() {
+        let [past, due, now] = [1, 5, 7].map(Duration::from_secs);
+        assert_eq!(Turn::planned(due, past).late(now), now - due);
+        assert_eq!(Turn::planned(past, due).late(now), now - due);
+        assert_eq!(Turn::planned(now, past).late(due), Duration::ZERO);
+    }
 }
