@@ -90,13 +90,13 @@ async fn connection(
         }
     };
     match result {
-        // It was kept for a next request, and none came: browsers do that.
-        Err(error) if is_timeout(&*error) && answered.load(Ordering::Relaxed) => Ok(()),
+        // It was kept for a next request that did not come, or its page was closed.
+        Err(error) if answered.load(Ordering::Relaxed) && !is_parse(&*error) => Ok(()),
         result => result.map_err(|error| error.to_string()),
     }
 }
 
-fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+fn is_parse(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<hyper::Error>();
-    error.is_some_and(hyper::Error::is_timeout)
+    error.is_some_and(hyper::Error::is_parse)
 }
