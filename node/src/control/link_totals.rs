@@ -21,11 +21,23 @@ pub(super) struct Total {
     pub(super) sessions: u64,
 }
 
+impl Total {
+    /// `None` if one of them was more then.
+    fn since(self, before: Self) -> Option<Self> {
+        Some(Self {
+            messages: self.messages.checked_sub(before.messages)?,
+            bytes: self.bytes.checked_sub(before.bytes)?,
+            sessions: self.sessions.checked_sub(before.sessions)?,
+        })
+    }
+}
+
 impl LinkTotals {
     /// Adds what went over the links since the last time. `names` are those of all members that
     /// are known: others are forgotten.
     pub(super) fn update(&mut self, peers: &[PeerStats], names: &HashMap<u64, &str>) {
-        let mut seen = HashMap::new();
+        // One that is held dead has no link, and may come back with what it had.
+        self.seen.retain(|peer, _| names.contains_key(&peer.0));
         for peer in peers {
             let Some(name) = names.get(&peer.instance.0) else {
                 continue;
@@ -35,14 +47,14 @@ impl LinkTotals {
                 bytes: peer.bytes,
                 sessions: peer.sessions,
             };
-            let before = self.seen.get(&peer.instance).copied().unwrap_or_default();
+            let before = self.seen.insert(peer.instance, now);
+            // Fewer than before: the core had forgotten it, and counts anew.
+            let new = before.and_then(|it| now.since(it)).unwrap_or(now);
             let total = self.by_name.entry((*name).into()).or_default();
-            total.messages += now.messages.saturating_sub(before.messages);
-            total.bytes += now.bytes.saturating_sub(before.bytes);
-            total.sessions += now.sessions.saturating_sub(before.sessions);
-            seen.insert(peer.instance, now);
+            total.messages += new.messages;
+            total.bytes += new.bytes;
+            total.sessions += new.sessions;
         }
-        self.seen = seen;
         self.by_name
             .retain(|name, _| names.values().any(|known| known == name));
     }
@@ -86,6 +98,20 @@ mod tests {
         let both = HashMap::from([(2, "b"), (3, "b")]);
         links.update(&[peer(2, 4, 1), peer(3, 1, 1)], &both);
         assert_eq!(totals(&links), [("b", 12, 4)]);
+    }
+
+    #[test]
+    fn a_peer_that_was_held_dead_is_not_counted_twice() {
+        let mut links = LinkTotals::default();
+        let names = HashMap::from([(1, "b")]);
+        links.update(&[peer(1, 5, 1)], &names);
+        links.update(&[], &names);
+        links.update(&[peer(1, 6, 2)], &names);
+        assert_eq!(totals(&links), [("b", 6, 2)]);
+        // This time the core had forgotten it.
+        links.update(&[], &names);
+        links.update(&[peer(1, 3, 1)], &names);
+        assert_eq!(totals(&links), [("b", 9, 3)]);
     }
 
     #[test]
