@@ -7,7 +7,7 @@ CARGO ?= cargo
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what the tests need: ZeroMQ for Python, Node.js and C (Debian packages, npm)
+setup: ## Install what the tests need (Debian packages, npm): .ci/setup lists it
 	@.ci/setup
 
 build: ## Build the program for use: target/release/zmesh

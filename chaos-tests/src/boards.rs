@@ -21,10 +21,17 @@ use model::Board;
 pub const BOARDS: [&str; 4] = ["mesh", "node", "messages", "gossip"];
 
 /// Metrics that no board shows, and why.
-pub const NOT_ON_A_BOARD: &[(&str, &str)] = &[(
-    "process_virtual_memory_bytes",
-    "what is reserved, not what is used: process_resident_memory_bytes says that",
-)];
+pub const NOT_ON_A_BOARD: &[(&str, &str)] = &[
+    (
+        "process_virtual_memory_bytes",
+        "what is reserved, not what is used: process_resident_memory_bytes says that",
+    ),
+    (
+        "zmesh_config_reloads_total",
+        "it happens when somebody wants it, who finds what came of it in the log; nodes whose \
+         settings differ are on the board Mesh",
+    ),
+];
 
 /// What the `prometheus` crate tells of the process, on Linux: name, type, and what it says.
 pub const PROCESS_METRICS: &[(&str, &str, &str)] = &[

@@ -12,6 +12,7 @@ mod exit;
 mod http;
 mod logging;
 mod output;
+mod reload;
 mod settings;
 mod signals;
 mod zmtp;

@@ -3,29 +3,48 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::output;
 use crate::settings::{LogFormat, Settings};
 
+/// What is logged, while the process runs.
+pub(crate) struct Filter(reload::Handle<EnvFilter, Registry>);
+
+impl Filter {
+    /// From now on it is this, such as `debug`.
+    pub(crate) fn set(&self, filter: &str) -> Result<()> {
+        let set = self.0.reload(parse(filter)?);
+        set.context("cannot change what is logged")
+    }
+}
+
 /// Starts logging for the whole process.
-pub(crate) fn start(settings: &Settings) -> Result<()> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .with_context(|| format!("`{}` is no log filter: try --log info", settings.log))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match settings.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+pub(crate) fn start(settings: &Settings) -> Result<Filter> {
+    let (filter, handle) = reload::Layer::new(parse(&settings.log)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
         LogFormat::Text => lines
             .with_timer(Milliseconds)
             .with_target(false)
             .with_ansi(output::stderr_has_colour())
-            .try_init(),
+            .boxed(),
     };
-    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+    let logging = tracing_subscriber::registry().with(filter).with(lines);
+    logging
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
+    Ok(Filter(handle))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter> {
+    EnvFilter::try_new(filter)
+        .with_context(|| format!("`{filter}` is no log filter: try --log info"))
 }
 
 /// UTC to the millisecond: the microseconds that are the default only widen the line.

@@ -4,7 +4,7 @@ pub(crate) mod catalogue;
 mod environment;
 mod file;
 pub(crate) mod given;
-mod print;
+pub(crate) mod print;
 mod rules;
 pub(crate) mod units;
 

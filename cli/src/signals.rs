@@ -31,6 +31,31 @@ pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
+/// Calls `reload` in a thread of its own at every SIGHUP, where there are any.
+pub(crate) fn on_reload(reload: impl Fn() + Send + 'static) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot listen for signals")?;
+        let hangup = runtime.block_on(async { signal(SignalKind::hangup()) });
+        let mut hangup = hangup.context("cannot listen for SIGHUP")?;
+        std::thread::Builder::new()
+            .name("reload".into())
+            .spawn(move || {
+                while runtime.block_on(hangup.recv()).is_some() {
+                    reload();
+                }
+            })
+            .context("cannot start a thread")?;
+    }
+    #[cfg(not(unix))]
+    drop(reload);
+    Ok(())
+}
+
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,

@@ -131,15 +131,10 @@ impl Config {
 }
 
 impl Config {
-    /// A hash of all that nodes of one mesh would have in common: equal where they are set alike.
+    /// A hash of what nodes of one mesh would have in common: equal where they are set alike. How
+    /// long a node may take to end is its host's own matter.
     pub(crate) fn digest(&self) -> u64 {
-        let common = (
-            &self.cluster,
-            &self.limits,
-            &self.queue,
-            &self.queue_rules,
-            self.drain_timeout,
-        );
+        let common = (&self.cluster, &self.limits, &self.queue, &self.queue_rules);
         let hash = blake3::hash(format!("{common:?}").as_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(&hash.as_bytes()[..8]);

@@ -14,6 +14,7 @@ mod reach;
 mod scrape;
 mod trace;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
@@ -50,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) events: Events,
     /// See [`crate::config::Config::digest`].
-    pub(crate) config_hash: u64,
+    pub(crate) config_hash: AtomicU64,
     pub(crate) mesh: MeshLook,
     /// Held while `/metrics` is made, by one thread.
     pub(crate) link_totals: Mutex<LinkTotals>,

@@ -8,7 +8,7 @@
 mod account;
 mod steps;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -78,7 +78,7 @@ struct Progress {
 pub(crate) struct Drain {
     name: String,
     me: NodeId,
-    timeout: Duration,
+    timeout: Mutex<Duration>,
     stop: StopHandle,
     data: Asker,
     view: watch::Receiver<Arc<View>>,
@@ -119,12 +119,25 @@ impl Drain {
         Self {
             name,
             me,
-            timeout,
+            timeout: Mutex::new(timeout),
             stop,
             data,
             view,
             progress: watch::Sender::default(),
         }
+    }
+
+    /// How long the way may take.
+    fn timeout(&self) -> Duration {
+        *self.timeout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A way that has begun keeps the time that it had.
+    pub(crate) fn set_timeout(&self, timeout: Duration) {
+        if self.progress.borrow().begun.is_some() {
+            return;
+        }
+        *self.timeout.lock().unwrap_or_else(PoisonError::into_inner) = timeout;
     }
 
     /// Asks the node to go.
@@ -184,7 +197,7 @@ impl Drain {
     pub(crate) fn clock(&self) -> (Duration, Duration) {
         let begun = self.progress.borrow().begun.map(|(at, _)| at);
         let since = begun.map_or(Duration::ZERO, |at| at.elapsed());
-        (since, self.timeout)
+        (since, self.timeout())
     }
 
     /// Hands on what the node has; an error if the time is over before, with what was left.
@@ -199,11 +212,11 @@ impl Drain {
         let begun = Some((Instant::now(), dropped.unwrap_or_default()));
         self.progress.send_modify(|progress| progress.begun = begun);
         tracing::info!(
-            timeout_seconds = self.timeout.as_secs_f64(),
+            timeout_seconds = self.timeout().as_secs_f64(),
             "draining: clients are sent away, what is here is handed on"
         );
         gossip.set_leaving();
-        let in_time = tokio::time::timeout(self.timeout, self.take_steps(gossip)).await;
+        let in_time = tokio::time::timeout(self.timeout(), self.take_steps(gossip)).await;
         let Some(mut report) = self.look("leaving").await else {
             return Ok(());
         };
@@ -290,7 +303,7 @@ impl Drain {
             state: phase.into(),
             waits_for: progress.steps.map_or("", |it| it.waits_for()).into(),
             seconds: since.map_or(0.0, |since| since.elapsed().as_secs_f64()),
-            timeout_seconds: self.timeout.as_secs_f64(),
+            timeout_seconds: self.timeout().as_secs_f64(),
             ..standing.report(before, &view)
         })
     }

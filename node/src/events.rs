@@ -33,12 +33,13 @@ pub(crate) enum Kind {
     SlowRelieved,
     SlowDisconnected,
     NodeReady,
+    NodeReloaded,
     NodeLeaving,
 }
 
 impl Kind {
     /// Every kind with its name: what follows `$zmesh.event.` in its topic.
-    pub(crate) const ALL: [(&'static str, Self); 14] = [
+    pub(crate) const ALL: [(&'static str, Self); 15] = [
         ("member.discovered", Self::MemberDiscovered),
         ("member.restarted", Self::MemberRestarted),
         ("member.suspected", Self::MemberSuspected),
@@ -52,6 +53,7 @@ impl Kind {
         ("slow.relieved", Self::SlowRelieved),
         ("slow.disconnected", Self::SlowDisconnected),
         ("node.ready", Self::NodeReady),
+        ("node.reloaded", Self::NodeReloaded),
         ("node.leaving", Self::NodeLeaving),
     ];
 

@@ -29,6 +29,7 @@ mod prefixes;
 mod queue;
 mod receiver;
 mod router;
+mod rules;
 mod serving;
 mod slow;
 mod stats;

@@ -157,7 +157,7 @@ impl Hub {
             queue: config.queue,
         };
         let mut router = Router::new(parts.me.instance, router_limits, Time::ZERO);
-        router.set_queue_rules(&config.queue_rules);
+        router.handle_queue_rules(config.queue, &config.queue_rules, Time::ZERO);
         Self {
             router: RefCell::new(router),
             me: parts.me,

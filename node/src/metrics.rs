@@ -74,6 +74,9 @@ impl Metrics {
         for (name, _) in crate::events::Kind::ALL {
             self.add(&EVENTS, &[name], 0);
         }
+        for result in ["applied", "unchanged", "refused"] {
+            self.add(&CONFIG_RELOADS, &[result], 0);
+        }
         for reason in ["cluster", "version", "partitions"] {
             for by in ["this", "seed"] {
                 self.add(&JOINS_REFUSED, &[reason, by], 0);

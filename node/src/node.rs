@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::gossip::{self, Gossip};
 use crate::hub::{HttpConnection, Me, Parts, Phase};
 use crate::listen::listen;
 use crate::metrics::Metrics;
+use crate::reload::{self, Reload, ReloadHandle};
 use crate::report::Event;
 use crate::view::View;
 
@@ -70,6 +72,7 @@ pub struct Node {
     link: String,
     status: Arc<Latch>,
     stop: StopHandle,
+    reload: ReloadHandle,
     control: thread::JoinHandle<()>,
 }
 
@@ -102,6 +105,7 @@ pub fn start(config: Config) -> Result<Node, StartError> {
     let address = gossip.address().to_string();
     let status = Arc::new(Latch::default());
     let (stop, stopped) = StopHandle::new();
+    let (reload, reloads) = ReloadHandle::new();
     let started = Started {
         config,
         clients,
@@ -111,13 +115,15 @@ pub fn start(config: Config) -> Result<Node, StartError> {
         gossip,
         events,
         for_clients,
+        stopped,
+        reloads,
     };
     let (name, client, link) = (
         started.config.name.clone(),
         started.client.clone(),
         started.link.clone(),
     );
-    let control = spawn_control(started, Arc::clone(&status), stop.clone(), stopped)?;
+    let control = spawn_control(started, Arc::clone(&status), stop.clone())?;
     Ok(Node {
         name,
         client,
@@ -125,6 +131,7 @@ pub fn start(config: Config) -> Result<Node, StartError> {
         link,
         status,
         stop,
+        reload,
         control,
     })
 }
@@ -164,6 +171,11 @@ impl Node {
         self.stop.clone()
     }
 
+    /// For whoever reads its settings again.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.reload.clone()
+    }
+
     /// Waits until the node has ended.
     pub fn wait(self) -> Result<(), Fatal> {
         let ended = self.status.wait(|status| status.ended.clone());
@@ -186,13 +198,14 @@ struct Started {
     gossip: Gossip,
     events: Events,
     for_clients: mpsc::Receiver<Event>,
+    stopped: mpsc::Receiver<()>,
+    reloads: mpsc::Receiver<Reload>,
 }
 
 fn spawn_control(
     started: Started,
     status: Arc<Latch>,
     stop: StopHandle,
-    stopped: mpsc::Receiver<()>,
 ) -> Result<thread::JoinHandle<()>, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -206,19 +219,18 @@ fn spawn_control(
         gossip,
         events,
         for_clients,
+        stopped,
+        reloads,
     } = started;
-    let config_hash = config.digest();
     let me = gossip.me();
     let (to_http, http) = control::http_channel();
     let (phase, phases) = watch::channel(Phase::Joining);
     let phase = Arc::new(phase);
     let (views, view) = watch::channel(Arc::new(View::empty(gossip.watch().borrow().clone())));
     let parts = parts(&config, &gossip, events.clone(), to_http, phases.clone());
-    let (name, cluster) = (config.name.clone(), config.cluster.clone());
-    let timeout = config.drain_timeout;
     let data = DataThread::start(
         data::Settings {
-            config,
+            config: config.clone(),
             clients,
             links,
             view: view.clone(),
@@ -226,10 +238,11 @@ fn spawn_control(
         },
         parts,
     )?;
-    let identity = (name.clone(), me.id);
+    let (identity, timeout) = ((config.name.clone(), me.id), config.drain_timeout);
     let shared = Shared {
-        name,
-        cluster,
+        config_hash: AtomicU64::new(config.digest()),
+        name: config.name,
+        cluster: config.cluster,
         id: me.id,
         client,
         gossip: gossip.address().to_string(),
@@ -242,7 +255,6 @@ fn spawn_control(
         phase: phases,
         metrics: events.metrics().clone(),
         events,
-        config_hash,
         mesh: MeshLook::default(),
         link_totals: Mutex::default(),
     };
@@ -251,6 +263,7 @@ fn spawn_control(
         views,
         http,
         stopped,
+        reloads,
     };
     let thread = thread::Builder::new()
         .name("control".into())
@@ -280,6 +293,7 @@ struct Told {
     views: watch::Sender<Arc<View>>,
     http: mpsc::Receiver<HttpConnection>,
     stopped: mpsc::Receiver<()>,
+    reloads: mpsc::Receiver<Reload>,
 }
 
 /// Everything that the control thread does.
@@ -295,6 +309,7 @@ async fn control(
     let follow = control::follow_membership(watch, told.views, phase, me, events);
     let follow = tokio::spawn(follow);
     tokio::spawn(tell_ready(shared.phase.clone(), Arc::clone(status)));
+    tokio::spawn(reload::follow(Arc::clone(&shared), told.reloads));
     let http = tokio::spawn(control::serve(Arc::clone(&shared), told.http));
     let ended = live(gossip, &shared, follow, told.stopped, &told.phase).await;
     // What cannot be told in time is not told.

@@ -20,14 +20,13 @@ const FRAMES: FrameLimits = FrameLimits {
 /// Rules are for the second and the third; the third begins with the second.
 const TOPICS: [&str; 4] = ["other", "stock", "stock.fx", "zebra"];
 
-/// The prefix of the rule that each topic falls under.
-const RULES: [&str; 4] = ["", "stock", "stock.", ""];
-
 /// A node that is alone, with a publisher and a reader who wants everything.
 struct Node {
     router: Router,
     now: Time,
-    published: Vec<usize>,
+    rules: Vec<QueueRule>,
+    /// The prefix of the rule that each message fell under.
+    published: Vec<String>,
     closed: bool,
 }
 
@@ -54,22 +53,46 @@ impl Node {
             },
         };
         let mut router = Router::new(Instance(7), limits, Time::ZERO);
-        let rule = |prefix: &str, policy| QueueRule {
-            prefix: prefix.into(),
-            policy,
-            bytes: None,
-        };
-        router.set_queue_rules(&[rule("stock.", policies[2]), rule("stock", policies[1])]);
         router.handle_client_opened(PUBLISHER);
         router.handle_client_opened(READER);
         let mut node = Self {
             router,
             now: Time::ZERO,
+            rules: Vec::new(),
             published: Vec::new(),
             closed: false,
         };
         node.subscribe("");
+        node.set(policies[0], bytes, [Some(policies[1]), Some(policies[2])]);
         node
+    }
+
+    /// Sets what holds without a rule, and with the rules that are to be there.
+    fn set(&mut self, queue: QueuePolicy, bytes: usize, rules: [Option<QueuePolicy>; 2]) {
+        let config = QueueConfig {
+            bytes,
+            policy: queue,
+        };
+        let rule = |(prefix, policy): (&str, Option<QueuePolicy>)| {
+            Some(QueueRule {
+                prefix: prefix.into(),
+                policy: policy?,
+                bytes: None,
+            })
+        };
+        let rules = ["stock", "stock."].into_iter().zip(rules).filter_map(rule);
+        self.rules = rules.collect();
+        self.router
+            .handle_queue_rules(config, &self.rules, self.now);
+    }
+
+    /// The prefix of the rule that a topic falls under now.
+    fn rule(&self, topic: &str) -> String {
+        let rules = self.rules.iter().map(|rule| &rule.prefix);
+        let longest = rules
+            .filter(|prefix| topic.starts_with(&***prefix))
+            .max_by_key(|it| it.len());
+        longest.cloned().unwrap_or_default()
     }
 
     fn subscribe(&mut self, prefix: &str) {
@@ -88,7 +111,7 @@ impl Node {
                 put_header(&mut bytes, more, part.len());
                 bytes.extend_from_slice(part.as_bytes());
             }
-            self.published.push(*topic);
+            self.published.push(self.rule(TOPICS[*topic]));
         }
         self.now += Duration::from_millis(1);
         let chunk = Bytes::from(bytes);
@@ -153,11 +176,11 @@ impl Node {
     /// Between two messages of a rule as many are missing as was said between them.
     fn check_rule(&self, prefix: &str, got: &[Got]) {
         let numbers = 0..self.published.len();
-        let mut expected = numbers.filter(|number| RULES[self.published[*number]] == prefix);
+        let mut expected = numbers.filter(|number| self.published[*number] == prefix);
         let mut told = 0;
         for got in got {
             match got {
-                Got::Message(number) if RULES[self.published[*number]] == prefix => {
+                Got::Message(number) if self.published[*number] == prefix => {
                     let missing = expected.by_ref().take_while(|it| it != number).count();
                     assert_eq!(missing as u64, told, "before {number} of {prefix:?}");
                     told = 0;
@@ -208,6 +231,14 @@ fn policy() -> impl Strategy<Value = QueuePolicy> {
     prop::sample::select(vec![DropNewest, DropOldest, Block])
 }
 
+fn rules() -> impl Strategy<Value = [Option<QueuePolicy>; 2]> {
+    prop::array::uniform2(prop::option::of(policy()))
+}
+
+fn sizes() -> impl Strategy<Value = usize> {
+    prop::sample::select(vec![1, 200, 500, 1000])
+}
+
 /// Messages to publish, then segments to read.
 fn turns() -> impl Strategy<Value = Vec<(Vec<usize>, usize)>> {
     let topics = prop::collection::vec(0..TOPICS.len(), 0..8);
@@ -218,7 +249,7 @@ proptest! {
     #[test]
     fn a_reader_knows_exactly_what_is_missing_and_where(
         policies in prop::array::uniform3(policy()),
-        bytes in prop::sample::select(vec![1usize, 200, 500, 1000]),
+        bytes in sizes(),
         turns in turns(),
     ) {
         let mut node = Node::new(policies, bytes);
@@ -233,6 +264,24 @@ proptest! {
         prop_assert!(!node.closed);
         let only_block = policies == [QueuePolicy::Block; 3];
         prop_assert!(!only_block || node.dropped() == 0);
+    }
+
+    #[test]
+    fn a_reader_knows_it_also_when_the_rules_change_meanwhile(
+        changes in prop::collection::vec((policy(), rules(), sizes(), turns()), 1..5),
+    ) {
+        let mut node = Node::new([QueuePolicy::DropNewest; 3], 500);
+        node.subscribe("$zmesh.dropped");
+        let mut got = Vec::new();
+        for (policy, rules, bytes, turns) in changes {
+            node.set(policy, bytes, rules);
+            for (topics, reads) in turns {
+                node.publish(&topics);
+                got.extend(node.read(reads));
+            }
+        }
+        got.extend(node.read(usize::MAX));
+        node.check(&got);
     }
 
     #[test]
@@ -341,4 +390,30 @@ fn after_a_withdrawal_nobody_gets_anything_new_and_what_waits_stays() {
     assert_eq!(node.read(usize::MAX), [Got::Message(0), Got::Message(1)]);
     assert!(node.router.owes_nothing());
     assert_eq!(node.router.subscriptions().count(), 0);
+}
+
+#[test]
+fn publishers_that_were_held_back_go_on_when_the_rules_say_so() {
+    use QueuePolicy::{Block, DropNewest};
+    let full = || {
+        let mut node = Node::new([DropNewest, Block, DropNewest], 200);
+        (0..10).for_each(|_| node.publish(&[1]));
+        assert!(!node.router.owes_nothing());
+        node
+    };
+    for (queue, bytes, rules) in [
+        (DropNewest, 1 << 20, [Some(Block), None]),
+        (DropNewest, 200, [Some(DropNewest), None]),
+        (Block, 1 << 20, [None, None]),
+        (Block, 200, [None, None]),
+    ] {
+        let mut node = full();
+        node.set(queue, bytes, rules);
+        assert!(node.router.owes_nothing(), "{queue:?} {bytes} {rules:?}");
+        let all: Vec<Got> = (0..10).map(Got::Message).collect();
+        assert_eq!(node.read(usize::MAX), all);
+    }
+    let mut node = full();
+    node.set(DropNewest, 300, [Some(Block), None]);
+    assert!(!node.router.owes_nothing(), "it is still full");
 }

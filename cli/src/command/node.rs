@@ -9,6 +9,7 @@ use zmesh_node::Node;
 
 use crate::descriptors;
 use crate::exit::Outcome;
+use crate::reload::Reloader;
 use crate::settings::catalogue::{SETTINGS, Setting, Shown};
 use crate::settings::given::Given;
 use crate::settings::{Settings, Sources};
@@ -23,7 +24,9 @@ Examples:
   zmesh node --print-config > zmesh.toml            a file to start from
 
 Every option is also a key of the file and a variable: --queue-size, queue-size, ZMESH_QUEUE_SIZE.
-An option beats a variable, a variable beats the file. It prints one line to stdout when it is
+An option beats a variable, a variable beats the file. At a SIGHUP the node reads them again and
+takes over queue-size, queue-policy, queue, drain-timeout and log; another change is refused with a
+line in the log. It prints one line to stdout when it is
 ready: `ready name=… client=HOST:PORT gossip=HOST:PORT link=HOST:PORT`.";
 
 /// `zmesh node`. Its flags are those of the catalogue of settings.
@@ -108,20 +111,23 @@ fn flag(setting: &Setting) -> Arg {
 }
 
 pub(crate) fn run(args: &NodeArgs) -> Result<Outcome> {
-    let settings = Settings::load(&Sources {
+    let sources = Sources {
         flags: args.flags.clone(),
         file: args.file.clone(),
         variables: std::env::vars_os().collect(),
-    })?;
+    };
+    let settings = Settings::load(&sources)?;
     if args.print_config {
         output::print(&settings.to_toml())?;
         return Ok(Outcome::Done);
     }
-    logging::start(&settings)?;
+    let filter = logging::start(&settings)?;
     end_at_panic();
     descriptors::take_all();
-    let node = zmesh_node::start(settings.node)?;
+    let node = zmesh_node::start(settings.node.clone())?;
     stop_on_request(&node, args.stop_with_stdin)?;
+    let reloader = Reloader::new(sources, settings, filter, node.reload_handle());
+    signals::on_reload(move || reloader.reload())?;
     // A node that was told to stop while it joined is none that failed.
     if node.wait_ready()? {
         say_ready(&node);

@@ -1,7 +1,7 @@
 //! The settings in force as a TOML file.
 
 use super::Settings;
-use super::catalogue::{SETTINGS, Shown};
+use super::catalogue::{SETTINGS, Setting, Shown};
 
 /// Every setting with its help; those that follow from others stand in comments.
 pub(super) fn to_toml(settings: &Settings) -> String {
@@ -14,6 +14,13 @@ pub(super) fn to_toml(settings: &Settings) -> String {
         }
     }
     file
+}
+
+/// A setting's value as the file has it, on one line.
+pub(crate) fn value(setting: &Setting, settings: &Settings) -> String {
+    let shown = (setting.show)(settings).map_or_else(|| "unset".into(), literal);
+    let lines: Vec<&str> = shown.lines().map(str::trim).collect();
+    lines.join(" ")
 }
 
 /// A value as TOML writes it.

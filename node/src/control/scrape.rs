@@ -1,6 +1,7 @@
 //! `/metrics`: copies what the core, membership and the control thread know into the metrics.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
@@ -76,7 +77,11 @@ fn copy_node(shared: &Shared, metrics: &Metrics) {
     let (since, timeout) = shared.drain.clock();
     metrics.set(&catalogue::DRAIN_SECONDS, &[], since.as_secs_f64());
     metrics.set(&catalogue::DRAIN_TIMEOUT, &[], timeout.as_secs_f64());
-    metrics.set(&catalogue::CONFIG_HASH, &[], upper_bits(shared.config_hash));
+    metrics.set(
+        &catalogue::CONFIG_HASH,
+        &[],
+        upper_bits(shared.config_hash.load(Ordering::Relaxed)),
+    );
 }
 
 fn copy_view(metrics: &Metrics, view: &View, shared: &Shared) {

@@ -1,16 +1,17 @@
 //! The node's own clients: what each may send, what waits for each, who wants what.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use foldhash::fast::FixedState;
 
-use super::lane::{LaneId, Pushed, Waiting};
+use super::lane::{Lane, LaneId, Pushed, Waiting};
 use super::own::{self, DROPPED_TOPIC, EVENT_TOPIC, READY_TOPIC, RESERVED};
 use super::prefixes::{PrefixIndex, SetId};
 use super::queue::{Circumstances, Popped, Queue, Segment};
+use super::rules::Rules;
 use super::slow::Episode;
 use super::{ClientId, ClientStats, DropReason, LaneStats, Stats, Time};
-use crate::config::{MAX_RULES, QueueConfig, QueuePolicy, QueueRule};
+use crate::config::{QueueConfig, QueuePolicy, QueueRule};
 
 /// With so many bytes in all queues together, every queue counts as full: many slow subscribers
 /// must not take what the node needs for the others.
@@ -21,7 +22,7 @@ const QUEUED_BYTES: usize = 1 << 30;
 const RECORD_BYTES: usize = 256;
 
 /// Clients have numbers up to this; those above are of rules.
-pub const LAST_CLIENT: u32 = u32::MAX - MAX_RULES as u32;
+pub const LAST_CLIENT: u32 = i32::MAX as u32;
 
 /// All clients of the node.
 #[derive(Debug)]
@@ -30,8 +31,7 @@ pub(crate) struct Clients {
     /// Who wants a topic. The rules of queues are in it as well, each with a number above those of
     /// clients: so the memo of a topic knows its rule, and messages of two rules are never one run.
     pub(crate) index: PrefixIndex,
-    /// By [`LaneId`]: first what holds without a rule, then the rules, shorter prefixes first.
-    rules: Vec<Rule>,
+    rules: Rules,
     /// Those that do not keep up.
     pub(super) slow: BTreeSet<ClientId>,
     withdrawn: bool,
@@ -46,13 +46,6 @@ pub(crate) struct Clients {
 pub(crate) struct Budgets {
     pub(crate) connection: usize,
     pub(crate) node: usize,
-}
-
-/// How queues treat topics that begin like this.
-#[derive(Debug)]
-struct Rule {
-    prefix: Box<[u8]>,
-    config: QueueConfig,
 }
 
 #[derive(Debug)]
@@ -92,14 +85,10 @@ pub(crate) enum Asked {
 
 impl Clients {
     pub(crate) fn new(budgets: Budgets, queue: QueueConfig) -> Self {
-        let prefix = Box::default();
         Self {
             clients: HashMap::default(),
             index: PrefixIndex::default(),
-            rules: vec![Rule {
-                prefix,
-                config: queue,
-            }],
+            rules: Rules::new(queue),
             slow: BTreeSet::new(),
             withdrawn: false,
             undone: 0,
@@ -108,43 +97,47 @@ impl Clients {
         }
     }
 
-    /// Adds the rules of queues. Of those whose prefixes match a topic the longest decides.
-    pub(crate) fn set_rules(&mut self, rules: &[QueueRule]) {
-        let mut sorted: Vec<&QueueRule> = rules.iter().collect();
-        sorted.sort_by_key(|rule| rule.prefix.len());
-        let default = self.rules[0].config;
-        for rule in sorted {
-            let lane = self.rules.len() as u32;
-            let prefix: Box<[u8]> = rule.prefix.as_bytes().into();
-            self.index.insert(&prefix, LAST_CLIENT + lane);
-            let config = rule.config(default);
-            self.rules.push(Rule { prefix, config });
+    /// Replaces what holds for queues. What waits stays where it is in the order.
+    pub(crate) fn set_rules(&mut self, queue: QueueConfig, rules: &[QueueRule]) {
+        self.rules.replace(queue, rules, &mut self.index);
+        let mut used = HashSet::new();
+        for client in self.clients.values_mut() {
+            let queue = &mut client.queue;
+            queue.set_configs(|lane| self.rules.config_in_force(lane));
+            used.extend(queue.lanes().iter().map(|lane| lane.id()));
+            used.extend(client.slow.as_ref().map(Episode::lane));
         }
+        self.rules.free_unused(&used);
+    }
+
+    /// Whether this part of a queue holds publishers back: that of a rule that has gone does not.
+    pub(crate) fn is_blocking(&self, id: ClientId, lane: LaneId) -> bool {
+        let config = self.rules.config_in_force(lane);
+        let lanes = self.clients.get(&id).map(|client| client.queue.lanes());
+        let lane = lanes.and_then(|lanes| lanes.iter().find(|it| it.id() == lane));
+        config.is_some_and(|it| it.policy == QueuePolicy::Block) && lane.is_some_and(Lane::is_full)
     }
 
     /// Who wants the messages of a set, and the rule that they fall under.
     pub(crate) fn wanted_by(&self, set: SetId) -> (&[u32], LaneId) {
         let ids = self.index.ids(set);
-        let lane = ids
-            .last()
-            .map_or(0, |last| last.saturating_sub(LAST_CLIENT));
-        if lane == 0 {
+        if ids.last().is_none_or(|last| *last <= LAST_CLIENT) {
             return (ids, LaneId::default());
         }
-        let clients = ids.partition_point(|id| *id <= LAST_CLIENT);
-        (&ids[..clients], LaneId(lane as u16))
+        let (clients, rules) = ids.split_at(ids.partition_point(|id| *id <= LAST_CLIENT));
+        (clients, self.rules.longest(rules))
     }
 
     /// Whether queues of those who want the messages of a set hold publishers back.
     pub(crate) fn may_block(&self, set: SetId) -> bool {
         let (_, lane) = self.wanted_by(set);
-        self.rules[usize::from(lane.0)].config.policy == QueuePolicy::Block
+        self.policy(lane) == QueuePolicy::Block
     }
 
     pub(crate) fn open(&mut self, id: ClientId) {
         assert!(id.0 <= LAST_CLIENT, "numbers above it are of rules");
         let client = Client {
-            queue: Queue::new(self.rules[0].config),
+            queue: Queue::new(self.rules.config(LaneId::default())),
             subscriptions: HashMap::new(),
             prefix_bytes: 0,
             ready_prefixes: 0,
@@ -223,7 +216,7 @@ impl Clients {
             stats.drop(DropReason::SubscriberGone, messages, bytes);
             return Asked::Nothing;
         }
-        let config = self.rules[usize::from(lane.0)].config;
+        let config = self.rules.config(lane);
         let circumstances = Circumstances {
             crowded: self.queued >= QUEUED_BYTES,
             told: client.wants_dropped(),
@@ -285,9 +278,8 @@ impl Clients {
             Waiting::Gap(messages) => {
                 stats.matched_messages += 1;
                 client.told += messages;
-                let rule = &self.rules[usize::from(lane.0)];
-                let reason = DropReason::of_policy(rule.config.policy);
-                own::dropped(messages, reason, client.told, &rule.prefix)
+                let reason = DropReason::of_policy(self.rules.config(lane).policy);
+                own::dropped(messages, reason, client.told, self.rules.prefix(lane))
             }
         };
         client.delivered += u64::from(segment.messages);
@@ -343,12 +335,12 @@ impl Clients {
 
     /// What happens when the part of a queue for this rule is full.
     pub(crate) fn policy(&self, lane: LaneId) -> QueuePolicy {
-        self.rules[usize::from(lane.0)].config.policy
+        self.rules.config(lane).policy
     }
 
     /// What topics under this rule begin with.
     pub(crate) fn prefix(&self, lane: LaneId) -> Vec<u8> {
-        self.rules[usize::from(lane.0)].prefix.to_vec()
+        self.rules.prefix(lane).to_vec()
     }
 
     /// Clients that asked for the events of a topic, sorted.
@@ -405,7 +397,7 @@ impl Clients {
     pub(crate) fn stats(&self, id: ClientId) -> Option<ClientStats> {
         let client = self.clients.get(&id)?;
         let lanes = client.queue.lanes().iter().map(|lane| {
-            let prefix = self.rules[usize::from(lane.id().0)].prefix.to_vec();
+            let prefix = self.prefix(lane.id());
             LaneStats {
                 prefix,
                 policy: lane.config().policy,

@@ -11,10 +11,9 @@ use crate::config::{QueueConfig, QueuePolicy};
 /// What an entry takes beside its bytes.
 pub(crate) const OVERHEAD_BYTES: usize = 64;
 
-/// The rule that a message falls under: 0 where no rule's prefix matches its topic. Rules with
-/// longer prefixes have greater numbers.
+/// The rule that a message falls under: 0 where no rule's prefix matches its topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LaneId(pub(crate) u16);
+pub(crate) struct LaneId(pub(crate) u32);
 
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +147,14 @@ impl Lane {
 
     pub(crate) fn config(&self) -> QueueConfig {
         self.config
+    }
+
+    /// What waits stays, also where it is more than there is room for now.
+    pub(crate) fn set_config(&mut self, config: QueueConfig) {
+        self.config = config;
+        if !self.is_full() {
+            self.full_since = None;
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {

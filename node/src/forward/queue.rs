@@ -31,6 +31,8 @@ pub(crate) struct Queue {
     /// Entries in all of them.
     len: usize,
     next: u64,
+    /// Messages dropped in lanes that are no longer there.
+    dropped_before: u64,
 }
 
 /// What the caller knows of a push beside the segment.
@@ -59,7 +61,21 @@ impl Queue {
             lanes: vec![Lane::new(LaneId::default(), config)],
             len: 0,
             next: 0,
+            dropped_before: 0,
         }
+    }
+
+    /// The rules have changed: `config` has what holds for a lane now, none if its rule has gone.
+    /// Such a lane stays until what waits in it is out.
+    pub(crate) fn set_configs(&mut self, config: impl Fn(LaneId) -> Option<QueueConfig>) {
+        let gone = self.lanes.extract_if(.., |lane| match config(lane.id()) {
+            Some(config) => {
+                lane.set_config(config);
+                false
+            }
+            None => lane.len() == 0,
+        });
+        self.dropped_before += gone.map(|lane| lane.dropped().messages).sum::<u64>();
     }
 
     /// Puts a segment into a lane, which is made with `config` if it was not there.
@@ -122,7 +138,8 @@ impl Queue {
 
     /// Messages dropped for want of room.
     pub(crate) fn dropped(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.dropped().messages).sum()
+        let dropped = self.lanes.iter().map(|lane| lane.dropped().messages);
+        self.dropped_before + dropped.sum::<u64>()
     }
 
     /// Of those, the ones that the subscriber is still to be told of.

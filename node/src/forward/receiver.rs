@@ -17,7 +17,7 @@ use super::serving::Slot;
 use super::{ClientId, Header, Instance, Time};
 
 /// A part of a subscriber's queue.
-type Part = (ClientId, LaneId);
+pub(super) type Part = (ClientId, LaneId);
 
 /// Neighbouring messages that the same clients want, not yet in their queues.
 #[derive(Debug)]
@@ -189,6 +189,12 @@ impl Router {
         }
         let acked = peer.acks.entry((origin, partition)).or_insert(0);
         *acked = last.max(*acked);
+    }
+
+    /// Parts of queues that hold publishers back.
+    pub(super) fn full_parts(&self) -> impl Iterator<Item = Part> {
+        let parts = self.withheld.values().flat_map(|withheld| &withheld.full);
+        parts.copied()
     }
 
     /// Parts of subscribers' queues have room again, or have gone: acks that waited for them alone

@@ -17,7 +17,7 @@ use super::owner::Scratch;
 use super::peers::{Message, Peers};
 use super::prefixes::PrefixIndex;
 use super::queue::Segment;
-use super::receiver::{LocalRun, Withheld};
+use super::receiver::{LocalRun, Part, Withheld};
 use super::serving::{Serving, Slot};
 use super::topics::Topics;
 use super::topology::{Ring, Topology};
@@ -159,9 +159,16 @@ impl Router {
         }
     }
 
-    /// Gives topics queues of their own; to be called once, before anything else.
-    pub fn set_queue_rules(&mut self, rules: &[QueueRule]) {
-        self.clients.set_rules(rules);
+    /// What holds for queues from now on: the queue of every subscriber, and the topics that have
+    /// a part of it to themselves.
+    pub fn handle_queue_rules(&mut self, queue: QueueConfig, rules: &[QueueRule], now: Time) {
+        self.clients.set_rules(queue, rules);
+        let blocking: HashSet<Part> = self
+            .full_parts()
+            .filter(|(client, lane)| self.clients.is_blocking(*client, *lane))
+            .collect();
+        self.unblock(|part| !blocking.contains(part), now);
+        self.settle(now);
     }
 
     /// What is to be done, oldest first; to be drained after each input.

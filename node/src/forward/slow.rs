@@ -37,9 +37,18 @@ pub enum Slow {
 #[derive(Debug)]
 pub(crate) struct Episode {
     lane: LaneId,
+    /// Bytes that waited when it began.
+    queue_bytes: usize,
     since: Time,
     dropped_before: u64,
     told: bool,
+}
+
+impl Episode {
+    /// The rule whose part of the queue was full first.
+    pub(crate) fn lane(&self) -> LaneId {
+        self.lane
+    }
 }
 
 impl Clients {
@@ -67,6 +76,7 @@ impl Clients {
         }
         client.slow = Some(Episode {
             lane,
+            queue_bytes: client.queue.bytes(),
             since: now,
             dropped_before: client.queue.dropped().saturating_sub(lost),
             told: false,
@@ -98,7 +108,7 @@ impl Clients {
             return Some(Slow::Full {
                 policy,
                 prefix,
-                queue_bytes: client.queue.bytes(),
+                queue_bytes: episode.queue_bytes,
             });
         }
         let well = client.queue.lanes().iter().all(|lane| {

@@ -13,6 +13,7 @@ pub const METRICS: &[Metric] = &[
     DRAIN_SECONDS,
     DRAIN_TIMEOUT,
     CONFIG_HASH,
+    CONFIG_RELOADS,
     MEMBERS,
     VIEW_HASH,
     VIEW_MEMBERS,
@@ -110,7 +111,14 @@ pub(crate) const CONFIG_HASH: Metric = gauge(
     "zmesh_config_hash",
     &[],
     "Upper 48 bits of a hash of the settings, without those that are a node's own (name, zone, \
-     weight, addresses, seeds): equal where nodes are set alike.",
+     weight, addresses, seeds, drain-timeout, logging): equal where nodes are set alike.",
+);
+
+pub(crate) const CONFIG_RELOADS: Metric = counter(
+    "zmesh_config_reloads_total",
+    &["result"],
+    "Times the settings were read again while the node ran (SIGHUP), by what came of it (applied, \
+     unchanged, refused).",
 );
 
 pub(crate) const MEMBERS: Metric = gauge(

@@ -122,7 +122,7 @@ impl World {
             standing: Standing::Joining,
         };
         let mut router = Router::new(record.instance(), self.plan.limits(), self.now);
-        router.set_queue_rules(&self.plan.rules);
+        router.handle_queue_rules(self.plan.queue, &self.plan.rules, Time::ZERO);
         let process = Process {
             record,
             router,
