@@ -181,3 +181,21 @@ fn a_publisher_is_asked_for_a_sign_of_life_and_a_subscriber_is_not() {
     assert!(publisher.frame().1.starts_with(b"\x04PING"));
     assert!(!subscriber.has_data());
 }
+
+#[test]
+fn a_publisher_may_answer_in_the_middle_of_a_message_as_libzmq_does() {
+    let mesh = Mesh::start(1);
+    let node = &mesh.nodes[0];
+    let receiver = subscriber(&zmq::Context::new(), node.endpoint(), &["key"]);
+    let mut sender = Raw::handshake(&node.client, "PUB");
+    let pong = b"\x04\x05\x04PONG";
+    sender.say(&[&frame(b"key", true)[..], pong, &frame(b"1", false), pong].concat());
+    sender.say(&frame(b"key", true));
+    sender.say(pong);
+    sender.say(&frame(b"2", false));
+    for number in ["1", "2"] {
+        let message = receive_data(&receiver, PATIENCE).expect("it comes");
+        assert_eq!(message, [b"key", number.as_bytes()]);
+    }
+    assert_eq!(node.closed("bad_frame"), 0);
+}

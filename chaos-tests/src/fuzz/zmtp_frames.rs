@@ -104,59 +104,55 @@ fn read(intake: &mut Intake, arena: &mut Arena, arrived: &mut &[u8]) -> Read {
     read.expect("reading from memory does not fail")
 }
 
-/// The specification word by word, without a thought for speed.
+/// The specification word by word, without a thought for speed; and commands between the frames of
+/// a message, as libzmq has them.
 fn by_the_book(stream: &[u8]) -> Result<Found, FrameError> {
     let mut found = Found::default();
-    let mut at = 0;
-    'items: loop {
-        let (mut end, mut frames, mut topic) = (at, 0, 0..0);
-        loop {
-            let flags = stream.get(end).copied().unwrap_or(0);
-            let (more, long, command) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
-            if flags & !7 != 0 || command && (more || frames > 0) {
-                return Err(FrameError::BadFlags);
-            }
-            let header = if long { 9 } else { 2 };
-            let Some(header) = stream.get(end..end + header) else {
-                break 'items;
-            };
-            let length = header[1..]
-                .iter()
-                .fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
-            let body = end + header.len();
-            if (body - at) as u128 + length > LIMITS.message_bytes as u128 {
-                return Err(FrameError::TooLarge);
-            }
-            end = body + length as usize;
-            if command && length > 64 << 10 {
-                return Err(FrameError::TooLarge);
-            }
-            if command {
-                let Some(body) = stream.get(body..end) else {
-                    break 'items;
-                };
-                found.commands.push(body.to_vec());
-                break;
-            }
-            frames += 1;
+    let (mut at, mut message, mut frames, mut topic) = (0, Vec::new(), 0, Vec::new());
+    loop {
+        let flags = stream.get(at).copied().unwrap_or(0);
+        let (more, long, command) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
+        if flags & !7 != 0 || command && more {
+            return Err(FrameError::BadFlags);
+        }
+        let Some(header) = stream.get(at..at + if long { 9 } else { 2 }) else {
+            break;
+        };
+        let length = header[1..]
+            .iter()
+            .fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
+        let (before, limit) = match command {
+            true => (0, 64 << 10),
+            false => (message.len() + header.len(), LIMITS.message_bytes),
+        };
+        if before as u128 + length > limit as u128 {
+            return Err(FrameError::TooLarge);
+        }
+        frames += u32::from(!command);
+        if frames as usize > LIMITS.frames {
+            return Err(FrameError::TooManyFrames);
+        }
+        let body = at + header.len();
+        let end = body + length as usize;
+        let Some(body) = stream.get(body..end) else {
+            break;
+        };
+        if command {
+            found.commands.push(body.to_vec());
+        } else {
             if frames == 1 {
-                topic = body..end;
+                topic = body.to_vec();
             }
-            if frames as usize > LIMITS.frames {
-                return Err(FrameError::TooManyFrames);
-            }
-            if !more {
-                let Some(message) = stream.get(at..end) else {
-                    break 'items;
-                };
-                found.messages.push(message.to_vec());
-                found.topics.push((stream[topic].to_vec(), frames));
-                break;
-            }
+            message.extend_from_slice(&stream[at..end]);
         }
         at = end;
+        if !command && !more {
+            found.messages.push(std::mem::take(&mut message));
+            found.topics.push((std::mem::take(&mut topic), frames));
+            frames = 0;
+        }
     }
-    found.left = stream.len() - at;
+    found.left = message.len() + stream.len() - at;
     Ok(found)
 }
 

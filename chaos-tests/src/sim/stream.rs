@@ -113,6 +113,8 @@ fn scan(
                 found.push(Incoming::Command(chunk.slice(body)));
                 at = end;
             }
+            // Nobody here answers in the middle of a message.
+            Item::Inner { .. } => return Err(FrameError::BadFlags),
             Item::Incomplete { .. } => break,
         }
     }

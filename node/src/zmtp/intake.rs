@@ -191,6 +191,14 @@ impl Intake {
                     }
                     at = end;
                 }
+                Item::Inner { frame, body } => {
+                    if let ControlFlow::Break(error) = command(&data[body]) {
+                        return Err(error);
+                    }
+                    // The message's begin moves up to its rest, over the command.
+                    data.copy_within(at..frame.start, at + frame.len());
+                    at += frame.len();
+                }
                 Item::Incomplete { need } => break need,
             }
         };
@@ -207,5 +215,75 @@ impl Intake {
             self.partial.extend_from_slice(&data);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zmtp::frames::{put_command, put_header};
+    use proptest::prelude::*;
+
+    const LIMITS: FrameLimits = FrameLimits {
+        message_bytes: 1 << 20,
+        frames: 64,
+    };
+
+    /// A frame of a message with its header; some are long.
+    fn frame() -> impl Strategy<Value = Vec<u8>> {
+        let lengths = prop_oneof![0usize..40, 250usize..300, 60_000usize..70_000];
+        (lengths, any::<u8>()).prop_map(|(length, byte)| vec![byte; length])
+    }
+
+    /// Messages of frames, each frame with whether a command goes before it.
+    fn messages() -> impl Strategy<Value = Vec<Vec<(bool, Vec<u8>)>>> {
+        let frames = prop::collection::vec((prop::bool::weighted(0.3), frame()), 1..5);
+        prop::collection::vec(frames, 1..8)
+    }
+
+    proptest! {
+        #[test]
+        fn commands_between_frames_leave_every_message_as_it_was(
+            messages in messages(),
+            reads in prop::collection::vec(1usize..80_000, 1..200),
+        ) {
+            let (mut stream, mut expected, mut commands) = (Vec::new(), Vec::new(), 0u8);
+            for message in &messages {
+                let mut whole = Vec::new();
+                for (index, (command, body)) in message.iter().enumerate() {
+                    if *command {
+                        put_command(&mut stream, "PONG", &[commands]);
+                        commands += 1;
+                    }
+                    let mut frame = Vec::new();
+                    put_header(&mut frame, index + 1 < message.len(), body.len());
+                    frame.extend_from_slice(body);
+                    stream.extend_from_slice(&frame);
+                    whole.extend_from_slice(&frame);
+                }
+                expected.push(whole);
+            }
+            let (mut intake, mut arena) = (Intake::default(), Arena::default());
+            let (mut scanned, mut rest) = (Scanned::default(), &stream[..]);
+            let (mut got, mut heard) = (Vec::new(), Vec::new());
+            let mut reads = reads.into_iter().cycle();
+            while !rest.is_empty() {
+                let read = intake.read(&mut arena, |buffer| {
+                    let room = buffer.capacity() - buffer.len();
+                    let count = reads.next().unwrap_or(1).min(room).min(rest.len());
+                    buffer.extend_from_slice(&rest[..count]);
+                    rest = &rest[count..];
+                    Ok(count)
+                });
+                let Read::Data(data) = read.unwrap() else { continue };
+                intake.scan::<FrameError>(data, LIMITS, &mut scanned, |body| {
+                    heard.extend_from_slice(&body[5..]);
+                    ControlFlow::Continue(())
+                }).unwrap();
+                got.extend(scanned.spans.iter().map(|it| scanned.chunk[it.range()].to_vec()));
+            }
+            prop_assert_eq!(got, expected);
+            prop_assert_eq!(heard, (0..commands).collect::<Vec<_>>());
+        }
     }
 }
