@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use zmesh_gossip::NodeId;
 
 use crate::config::Config;
-use crate::forward::Instance;
+use crate::forward::{Instance, Topology};
 use crate::hub::{Hub, Parts, Phase};
 use crate::link::Target;
 use crate::link::timing::JOIN_PATIENCE;
@@ -139,6 +139,7 @@ async fn run(
     spawn_local(link::listen(Rc::clone(&hub), links));
     spawn_local(follow_view(Rc::clone(&hub), settings.view.clone()));
     spawn_local(keep_time(Rc::clone(&hub)));
+    spawn_local(keep_time_of_requests(Rc::clone(&hub)));
     spawn_local(tell_clients(Rc::clone(&hub), settings.events));
     spawn_local(join(Rc::clone(&hub), settings.view));
     loop {
@@ -158,7 +159,7 @@ async fn follow_view(hub: Rc<Hub>, mut views: watch::Receiver<Arc<View>>) {
     loop {
         let view = Arc::clone(&views.borrow_and_update());
         let topology = view.topology(NodeId(hub.me.id));
-        hub.input(|router, now| router.handle_topology(topology, now));
+        tell_topology(&hub, topology);
         let targets = targets(&view, hub.me.id);
         dialing.retain(|instance, (target, task)| {
             let keep = targets.get(instance) == Some(target);
@@ -177,6 +178,31 @@ async fn follow_view(hub: Rc<Hub>, mut views: watch::Receiver<Arc<View>>) {
         }
         if views.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Tells both cores who is there and who owns what.
+fn tell_topology(hub: &Hub, topology: Topology) {
+    let here = topology.peers.iter().map(|peer| peer.instance).collect();
+    let ring = Arc::clone(&topology.ring);
+    hub.input(|router, now| router.handle_topology(topology, now));
+    hub.serve(|services, now| services.handle_topology(here, ring, now));
+}
+
+/// Ends requests whose time is up.
+async fn keep_time_of_requests(hub: Rc<Hub>) {
+    loop {
+        let due = hub.look_at_services(|services| services.next_deadline());
+        let wait = async {
+            match due {
+                Some(due) => tokio::time::sleep(due.saturating_sub(hub.now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = wait => hub.serve(|services, now| services.handle_timeout(now)),
+            () = hub.services_due.notified() => {}
         }
     }
 }
@@ -227,7 +253,7 @@ async fn join(hub: Rc<Hub>, mut views: watch::Receiver<Arc<View>>) {
     // The task that follows views may wake after this one, and a core that has not been told of
     // the members misses nobody's interest.
     let topology = view.topology(NodeId(hub.me.id));
-    hub.input(|router, now| router.handle_topology(topology, now));
+    tell_topology(&hub, topology);
     let waited = Instant::now();
     while !hub.look(|router| router.knows_interest_of_all()) {
         if waited.elapsed() > JOIN_PATIENCE {

@@ -19,7 +19,7 @@ pub use self::steps::{Act, Facts, Steps};
 use crate::data::Asker;
 use crate::forward::{DropReason, Time};
 use crate::gossip::GossipCommands;
-use crate::hub::Hub;
+use crate::hub::{Hub, Role};
 use crate::report;
 use crate::view::View;
 
@@ -100,9 +100,13 @@ impl Look {
         let clients = hub.clients.borrow();
         let sent_away = |at: Option<Time>| at.is_some_and(|at| now - at >= CLOSE_PATIENCE);
         Self {
-            publishers: clients.values().filter(|it| it.is_publisher).count(),
+            publishers: clients
+                .values()
+                .filter(|it| it.role == Role::Publisher)
+                .count(),
             sent_away: clients.values().all(|it| sent_away(it.handle.parted.get())),
-            owes_nothing: hub.look(|router| router.owes_nothing()),
+            owes_nothing: hub.look(|router| router.owes_nothing())
+                && hub.look_at_services(|services| services.owes_nothing()),
             is_interest_known: hub.look(|router| router.is_interest_known()),
         }
     }

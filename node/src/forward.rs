@@ -46,6 +46,7 @@ pub use explain::Explained;
 pub use interest::MAX_PREFIX_BYTES;
 pub use left::{Amount, Left};
 pub use links::BadMessage;
+pub(crate) use memory::compact;
 pub use peers::{Message, Named};
 pub use queue::Segment;
 pub use router::{Limits, Output, Router};

@@ -20,6 +20,7 @@ use crate::forward::{
 };
 use crate::gossip::GossipCommands;
 use crate::metrics::{Metrics, SUBSCRIPTION_READY};
+use crate::services::{self, Services};
 use crate::zmtp::frames::{FrameLimits, WIDEST};
 use crate::zmtp::intake::Arena;
 
@@ -54,13 +55,35 @@ pub(crate) struct Handle {
     pub(crate) parted: Cell<Option<Time>>,
 }
 
+/// What a client does here, by the type of its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// PUB, XPUB.
+    Publisher,
+    /// SUB, XSUB.
+    Subscriber,
+    /// REQ, DEALER: it asks, or it serves.
+    Requester,
+}
+
+impl Role {
+    /// Of a client with a socket of this type.
+    pub(crate) fn of(socket_type: &str) -> Self {
+        match socket_type {
+            "PUB" | "XPUB" => Self::Publisher,
+            "REQ" | "DEALER" => Self::Requester,
+            _ => Self::Subscriber,
+        }
+    }
+}
+
 /// A client connection, for the HTTP API.
 #[derive(Debug)]
 pub(crate) struct ClientInfo {
     pub(crate) handle: Rc<Handle>,
     pub(crate) peer: SocketAddr,
     pub(crate) socket_type: String,
-    pub(crate) is_publisher: bool,
+    pub(crate) role: Role,
     pub(crate) zmtp_minor: u8,
     pub(crate) since: Time,
 }
@@ -127,6 +150,9 @@ pub(crate) struct Hub {
     pub(crate) places: Arc<Semaphore>,
     pub(crate) going: Cell<Going>,
     router: RefCell<Router>,
+    services: RefCell<Services>,
+    /// Requests have another deadline now.
+    pub(crate) services_due: Notify,
     /// When each reason for a closed connection was last told.
     told: RefCell<HashMap<&'static str, Time>>,
     /// What the last marked messages passed here, and when.
@@ -160,6 +186,11 @@ impl Hub {
         router.handle_queue_rules(config.queue, &config.queue_rules, Time::ZERO);
         Self {
             router: RefCell::new(router),
+            services: RefCell::new(Services::new(
+                parts.me.instance,
+                services::Limits::default(),
+            )),
+            services_due: Notify::new(),
             me: parts.me,
             limits,
             metrics: parts.metrics,
@@ -193,6 +224,30 @@ impl Hub {
         result
     }
 
+    /// One input to what requests go through; afterwards whoever is concerned is woken.
+    pub(crate) fn serve<T>(&self, input: impl FnOnce(&mut Services, Time) -> T) -> T {
+        let mut services = self.services.borrow_mut();
+        let due = services.next_deadline();
+        let result = input(&mut services, self.now());
+        while let Some(output) = services.poll_output() {
+            match output {
+                services::Output::Client(id) => self.wake_client(id, false),
+                services::Output::CloseClient(id) => self.wake_client(id, true),
+                services::Output::Link(peer) => self.wake_link(peer, Side::Dialed),
+            }
+        }
+        let next = services.next_deadline();
+        if next.is_some_and(|next| due.is_none_or(|due| next < due)) {
+            self.services_due.notify_one();
+        }
+        result
+    }
+
+    /// A look at it.
+    pub(crate) fn look_at_services<T>(&self, look: impl FnOnce(&Services) -> T) -> T {
+        look(&self.services.borrow())
+    }
+
     /// A look at the core.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Router) -> T) -> T {
         look(&self.router.borrow())
@@ -214,6 +269,7 @@ impl Hub {
 
     /// The node begins to go: publishers are sent away.
     pub(crate) fn leave(&self) {
+        self.serve(|services, now| services.handle_leaving(now));
         self.go(Going::Leaving);
     }
 

@@ -20,6 +20,7 @@ pub mod metrics;
 mod node;
 mod reload;
 pub mod report;
+pub mod services;
 pub mod view;
 pub mod zmtp;
 

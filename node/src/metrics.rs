@@ -22,7 +22,7 @@ use crate::close::CloseReason;
 use crate::forward::{DropReason, Times};
 
 /// Socket types that clients may have.
-pub(crate) const SOCKET_TYPES: [&str; 4] = ["PUB", "XPUB", "SUB", "XSUB"];
+pub(crate) const SOCKET_TYPES: [&str; 6] = ["PUB", "XPUB", "SUB", "XSUB", "REQ", "DEALER"];
 
 /// See the module. Clones share their numbers.
 #[derive(Clone, Debug)]

@@ -117,6 +117,7 @@ fn answer(client: &str) -> Result<&'static str, String> {
     match client {
         "PUB" | "XPUB" => Ok("XSUB"),
         "SUB" | "XSUB" => Ok("XPUB"),
-        _ => Err("zmesh takes PUB, XPUB, SUB and XSUB sockets".into()),
+        "REQ" | "DEALER" => Ok("ROUTER"),
+        _ => Err("zmesh takes PUB, XPUB, SUB, XSUB, REQ and DEALER sockets".into()),
     }
 }

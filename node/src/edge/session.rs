@@ -14,7 +14,7 @@ use super::request::Request;
 use crate::close::CloseReason;
 use crate::events::Kind;
 use crate::forward::{Amount, ClientId, SubscribeError};
-use crate::hub::{ClientInfo, Going, Handle, Hub, frame_limits};
+use crate::hub::{ClientInfo, Going, Handle, Hub, Role, frame_limits};
 use crate::zmtp::frames::{FrameError, FrameLimits, put_command};
 use crate::zmtp::handshake::Remote;
 use crate::zmtp::heartbeat;
@@ -57,7 +57,7 @@ struct Session<'a> {
     pipe: Pipe,
     limits: FrameLimits,
     scanned: Scanned,
-    is_publisher: bool,
+    role: Role,
     heartbeats: bool,
     /// Ticks since the last PING.
     ticks: u32,
@@ -80,7 +80,7 @@ pub(super) async fn run(
 ) -> CloseReason {
     let id = hub.next_client();
     let handle = Rc::new(Handle::default());
-    let is_publisher = matches!(remote.socket_type.as_str(), "PUB" | "XPUB");
+    let role = Role::of(&remote.socket_type);
     tracing::debug!(%peer, socket_type = remote.socket_type, "client connected");
     hub.metrics.connection_opened(&remote.socket_type);
     let mut session = Session {
@@ -90,8 +90,8 @@ pub(super) async fn run(
         pipe: Pipe::new(stream),
         limits: frame_limits(&hub.limits),
         scanned: Scanned::default(),
-        is_publisher,
-        heartbeats: is_publisher && remote.minor > 0,
+        role,
+        heartbeats: role != Role::Subscriber && remote.minor > 0,
         ticks: 0,
         drained: true,
         unanswered: 0,
@@ -102,14 +102,16 @@ pub(super) async fn run(
         handle,
         peer,
         socket_type: remote.socket_type,
-        is_publisher,
+        role,
         zmtp_minor: remote.minor,
         since: hub.now(),
     };
     hub.clients.borrow_mut().insert(id, info);
     hub.input(|router, _| router.handle_client_opened(id));
-    if is_publisher {
-        session.pipe.queue(subscribe_all(remote.minor));
+    match role {
+        Role::Publisher => session.pipe.queue(subscribe_all(remote.minor)),
+        Role::Requester => hub.serve(|services, _| services.handle_client_opened(id)),
+        Role::Subscriber => {}
     }
     let reason = match session.serve().await {
         Ok(()) => CloseReason::SlowSubscriber,
@@ -119,6 +121,9 @@ pub(super) async fn run(
     session.give_up_unwritten();
     hub.clients.borrow_mut().remove(&id);
     hub.input(|router, now| router.handle_client_closed(id, now));
+    if role == Role::Requester {
+        hub.serve(|services, now| services.handle_client_closed(id, now));
+    }
     tell_disconnected(hub, peer, reason);
     reason
 }
@@ -178,9 +183,13 @@ impl Session<'_> {
         }
     }
 
-    /// A publisher is not read over its budget.
+    /// A publisher is not read over its budget, an asker not over what it may ask at a time.
     fn may_read(&self) -> bool {
-        !self.is_publisher || self.hub.input(|router, _| router.may_read(self.id))
+        match self.role {
+            Role::Publisher => self.hub.input(|router, _| router.may_read(self.id)),
+            Role::Requester => self.hub.look_at_services(|it| it.may_read(self.id)),
+            Role::Subscriber => true,
+        }
     }
 
     /// When the node goes it ends its side of the connection once it has nothing more to say to
@@ -189,14 +198,16 @@ impl Session<'_> {
     /// To be called when nothing more waits in the core, unless the pipe is full.
     fn part(&mut self, may_read: bool) -> Result<(), CloseReason> {
         let going = self.hub.going.get();
-        if going == Going::Not || !self.is_publisher && going == Going::Leaving {
+        let is_publisher = self.role == Role::Publisher;
+        let stays = going == Going::Not || !is_publisher && going == Going::Leaving;
+        if stays || !self.hub.look_at_services(|it| it.is_idle(self.id)) {
             return Ok(());
         }
         if self.pipe.unwritten() == 0 && !self.parted() {
             self.pipe.end();
             self.handle.parted.set(Some(self.hub.now()));
         }
-        if !self.is_publisher {
+        if !is_publisher {
             return Ok(());
         }
         let now = Instant::now();
@@ -241,6 +252,12 @@ impl Session<'_> {
     /// Moves what waits in the core to the socket's queue. Returns whether anything was there.
     fn fill(&mut self) -> bool {
         let mut any = false;
+        while self.role == Role::Requester && self.pipe.has_room() {
+            let segment = self.hub.serve(|services, _| services.take_segment(self.id));
+            let Some(segment) = segment else { break };
+            self.pipe.queue(segment);
+            any = true;
+        }
         while self.pipe.has_room() {
             let segment = self
                 .hub
@@ -299,12 +316,20 @@ impl Session<'_> {
             self.obey(request)?;
         }
         let Scanned { spans, chunk } = std::mem::take(&mut self.scanned);
-        if self.is_publisher && !spans.is_empty() {
-            self.hub
-                .input(|router, now| router.handle_publish(self.id, &chunk, &spans, now));
-        } else {
-            for span in &spans {
-                Request::of_message(&chunk, span).map_or(Ok(()), |it| self.obey(it))?;
+        match self.role {
+            Role::Publisher if spans.is_empty() => {}
+            Role::Publisher => self
+                .hub
+                .input(|router, now| router.handle_publish(self.id, &chunk, &spans, now)),
+            Role::Requester => self.hub.serve(|services, now| {
+                for span in &spans {
+                    services.handle_client_message(self.id, &chunk, span, now);
+                }
+            }),
+            Role::Subscriber => {
+                for span in &spans {
+                    Request::of_message(&chunk, span).map_or(Ok(()), |it| self.obey(it))?;
+                }
             }
         }
         // The list of places is used again; the bytes are not kept.

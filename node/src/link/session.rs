@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::timing::{PING_EVERY, REPLY_DELAY, SILENCE};
-use super::wire::{self, Head, Hello, MARGIN_BYTES, WireError};
+use super::wire::{self, Carried, Head, Hello, MARGIN_BYTES, WireError};
 use crate::close::CloseReason;
 use crate::forward::{BadMessage, Instance, Message};
 use crate::hub::{Handle, Hub, Side};
@@ -283,6 +283,12 @@ impl<'a> Link<'a> {
             wire::encode(message, |bytes| self.pipe.queue(bytes));
             any = true;
         }
+        while side == Side::Dialed && self.pipe.has_room() {
+            let message = self.hub.serve(|services, _| services.take_message(peer));
+            let Some(message) = message else { break };
+            wire::encode_request(message, |bytes| self.pipe.queue(bytes));
+            any = true;
+        }
         any
     }
 
@@ -341,10 +347,14 @@ impl<'a> Link<'a> {
     fn hand_over(&mut self, peer: Instance, side: Side) -> Result<(), LinkError> {
         let Scanned { spans, chunk } = std::mem::take(&mut self.scanned);
         for span in &spans {
-            let Some(message) = wire::decode(&chunk, span, peer)? else {
-                continue;
-            };
-            self.give(peer, side, message)?;
+            match (wire::decode_any(&chunk, span, peer)?, side) {
+                (Carried::Core(message), side) => self.give(peer, side, message)?,
+                (Carried::Request(message), Side::Accepted) => self
+                    .hub
+                    .serve(|services, now| services.handle_message(peer, message, now)),
+                (Carried::Request(_), Side::Dialed) => return Err(BadMessage::Direction.into()),
+                (Carried::Nothing, _) => {}
+            }
         }
         self.scanned.spans = spans;
         self.scanned.spans.clear();

@@ -3,16 +3,20 @@
 
 #[cfg(test)]
 mod document;
+mod request;
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use crate::forward::{Batch, Header, Instance, Message, Named};
+use crate::services;
 use crate::zmtp::frames::{Span, put_header};
 
+pub use self::request::{RequestHead, encode_request};
+
 /// Version of the link protocol. Nodes of different versions refuse each other.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// No part of a link message but its records is larger.
 const MAX_HEAD_BYTES: usize = 128 << 20;
@@ -96,6 +100,19 @@ pub enum Head {
     },
     /// See [`Message::Holding`].
     Holding,
+    /// Of requests; some have the second frame.
+    Request(RequestHead),
+}
+
+/// What a link brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// Something for the forwarding core.
+    Core(Message),
+    /// Something for requests.
+    Request(services::Message),
+    /// A hello or a refusal, which say nothing any more.
+    Nothing,
 }
 
 /// Bytes that are not a link message.
@@ -107,6 +124,9 @@ pub enum WireError {
     /// Frames that do not go with its kind.
     #[error("a link message has one frame, or two if it carries records")]
     Frames,
+    /// A reason that does not exist.
+    #[error("a request failed for a reason that this version does not know")]
+    Code,
 }
 
 /// Fixed-width numbers: records are the common case, and are read and written in one sweep. What
@@ -206,8 +226,30 @@ fn decode_within<const LIMIT: usize>(bytes: &[u8]) -> Result<Head, WireError> {
 }
 
 /// Decodes a message that arrived from a node; `origin` is that node.
+pub fn decode_any(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Carried, WireError> {
+    match decode_head(chunk, span)? {
+        Head::Request(head) if span.frames <= 2 => {
+            let body = (span.frames == 2).then(|| second_frame(chunk, span));
+            request::message(head, body).map(Carried::Request)
+        }
+        head => {
+            let message = message(head, chunk, span, origin)?;
+            Ok(message.map_or(Carried::Nothing, Carried::Core))
+        }
+    }
+}
+
+/// The same, of what is for the forwarding core alone.
 pub fn decode(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Option<Message>, WireError> {
-    let head = decode_head(chunk, span)?;
+    message(decode_head(chunk, span)?, chunk, span, origin)
+}
+
+fn message(
+    head: Head,
+    chunk: &Bytes,
+    span: &Span,
+    origin: Instance,
+) -> Result<Option<Message>, WireError> {
     let message = match (head, span.frames) {
         (Head::Publish { headers }, 2) => {
             Message::Publish(Batch::received(origin, headers, second_frame(chunk, span)))
@@ -247,7 +289,7 @@ pub fn decode(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Option<Mes
         },
         (Head::InterestAck { version }, _) => Message::InterestAck { version },
         (Head::Holding, _) => Message::Holding,
-        (Head::Hello(_) | Head::Refused { .. }, _) => return Ok(None),
+        (Head::Hello(_) | Head::Refused { .. } | Head::Request(_), _) => return Ok(None),
     };
     Ok(Some(message))
 }

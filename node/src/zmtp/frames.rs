@@ -227,6 +227,20 @@ pub fn put_command(out: &mut Vec<u8>, name: &str, data: &[u8]) {
     out.extend_from_slice(data);
 }
 
+/// The frames of a whole message, one after the other: where each begins, and where its body lies.
+pub fn frames(
+    buffer: &[u8],
+    range: Range<usize>,
+) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
+    let mut at = range.start;
+    std::iter::from_fn(move || {
+        let frame = frame_at(buffer, at).filter(|_| at < range.end)?;
+        let (start, body) = (at, at + frame.header);
+        at = body + frame.length as usize;
+        Some((start, body..at))
+    })
+}
+
 /// Splits a command's body into its name and data.
 pub fn command_parts(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&length, rest) = body.split_first()?;

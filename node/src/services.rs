@@ -1,0 +1,356 @@
+//! Request/reply: from an asker at any node to a worker at any node, and straight back.
+//!
+//! [`Services`] is a pure state machine like the forwarding core: one input (`handle_*`), then
+//! drain [`Services::poll_output`], then wait for the next input or [`Services::next_deadline`].
+//!
+//! A request passes three places, each with its file: `asks` (the asker's node keeps it until it
+//! is answered or its time is up: so nobody waits for ever, whatever dies), `pools` (the owner of
+//! the service picks a worker) and `workers` (the worker's node hands it over, and sends the
+//! answer straight to the asker's node).
+
+mod asks;
+mod client;
+mod message;
+mod pools;
+mod verbs;
+mod workers;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use zmesh_partition::{Partition, Table};
+
+use self::asks::Asks;
+use self::client::Client;
+pub use self::message::{Code, Message, RequestId, Seat};
+use self::pools::Pools;
+use self::verbs::Verb;
+use self::workers::Workers;
+use crate::forward::{ClientId, Instance, Ring, Time};
+use crate::zmtp::frames::Span;
+
+/// A service has a name of at most so many bytes.
+pub const MAX_SERVICE_BYTES: usize = 255;
+
+/// A worker takes at most so many requests at a time of one service.
+pub const MAX_CREDIT: u32 = 10_000;
+
+/// A link with so many messages waiting is slow: what is behind them must not hold on to buffers.
+const COPY_AFTER: usize = 64;
+
+/// What the core may hold, and how long requests may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// An asker gets an answer or an error within this time.
+    pub deadline: Time,
+    /// Requests of one service that wait for a worker or are with one.
+    pub in_flight: usize,
+    /// Requests of one client that have no answer yet; it is not read over that.
+    pub client_in_flight: usize,
+    /// Bytes that wait for workers or for links, and those that wait for one client.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline: Time::from_secs(5),
+            in_flight: 10_000,
+            client_in_flight: 1000,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+/// What the driver has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A client has something to write, or may be read again.
+    Client(ClientId),
+    /// A client must be disconnected: it does not read its answers.
+    CloseClient(ClientId),
+    /// There is something for the link to this node.
+    Link(Instance),
+}
+
+/// What has become of requests at this node since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests of this node's clients that were answered by a worker.
+    pub answered: u64,
+    /// Those that were answered with an error, by [`Code`].
+    pub failed: [u64; Code::ALL.len()],
+    /// Those that have no answer yet.
+    pub in_flight: usize,
+    /// Requests that wait here, at the owner of their service, for a worker.
+    pub waiting: usize,
+    /// Clients of this node that serve something.
+    pub workers: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Services {
+    me: Instance,
+    limits: Limits,
+    ring: Arc<Ring>,
+    /// Other nodes that are held alive.
+    here: HashSet<Instance>,
+    /// When the ring last changed.
+    ring_since: Time,
+    asks: Asks,
+    pools: Pools,
+    workers: Workers,
+    clients: HashMap<ClientId, Client>,
+    /// What waits for the link to each node.
+    links: HashMap<Instance, VecDeque<Message>>,
+    /// Bytes of bodies in `links`.
+    link_bytes: usize,
+    /// From this node to itself.
+    inbox: VecDeque<Message>,
+    outputs: VecDeque<Output>,
+    leaving: bool,
+}
+
+impl Services {
+    /// A node that knows of nobody else.
+    pub fn new(me: Instance, limits: Limits) -> Self {
+        Self {
+            me,
+            limits,
+            ring: Arc::new(Ring::new(Table::empty(), HashMap::new())),
+            here: HashSet::new(),
+            ring_since: Time::ZERO,
+            asks: Asks::default(),
+            pools: Pools::default(),
+            workers: Workers::default(),
+            clients: HashMap::new(),
+            links: HashMap::new(),
+            link_bytes: 0,
+            inbox: VecDeque::new(),
+            outputs: VecDeque::new(),
+            leaving: false,
+        }
+    }
+
+    /// What is to be done, oldest first; to be drained after each input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Services::handle_timeout`] is to be called, if ever.
+    pub fn next_deadline(&self) -> Option<Time> {
+        [self.asks.next_deadline(), self.pools.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The time of something is up.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.end_late_asks(now);
+        self.end_late_waits(now);
+        self.settle(now);
+    }
+
+    /// The members or the ring have changed.
+    pub fn handle_topology(&mut self, here: HashSet<Instance>, ring: Arc<Ring>, now: Time) {
+        self.ring = ring;
+        self.ring_since = now;
+        self.here = here;
+        let here = &self.here;
+        let gone = self.links.extract_if(|peer, _| !here.contains(peer));
+        let unsent: Vec<Message> = gone.flat_map(|(_, messages)| messages).collect();
+        self.forget_seats_of_gone();
+        self.lose_asks_of_gone();
+        for message in unsent {
+            self.link_bytes -= message.body_bytes();
+            self.take_back(message, now);
+        }
+        self.move_seats();
+        self.pass_on_waits();
+        self.settle(now);
+    }
+
+    /// What did not get to a node that has gone: a request finds another way.
+    fn take_back(&mut self, message: Message, now: Time) {
+        match message {
+            Message::Ask { ref service, .. } => {
+                let owner = self.owner_of(service);
+                self.send(owner, message);
+            }
+            Message::Work {
+                id, service, body, ..
+            } => self.wait_for_worker(id, service, body, now),
+            _ => {}
+        }
+    }
+
+    /// The link to a node has come up: nothing that was sent before counts on having arrived.
+    pub fn handle_link_up(&mut self, peer: Instance, now: Time) {
+        let seats = self.workers.seats_at(peer);
+        self.send(peer, Message::Seats(seats));
+        self.send(peer, Message::TellSeats);
+        self.settle(now);
+    }
+
+    /// The next message for the link to a node.
+    pub fn take_message(&mut self, peer: Instance) -> Option<Message> {
+        let message = self.links.get_mut(&peer)?.pop_front()?;
+        self.link_bytes -= message.body_bytes();
+        Some(message)
+    }
+
+    /// A message came over the link from a node.
+    pub fn handle_message(&mut self, from: Instance, message: Message, now: Time) {
+        self.take(from, message, now);
+        self.settle(now);
+    }
+
+    /// A client with a REQ or DEALER socket has connected.
+    pub fn handle_client_opened(&mut self, client: ClientId) {
+        self.clients.insert(client, Client::default());
+    }
+
+    /// A client has gone.
+    pub fn handle_client_closed(&mut self, client: ClientId, now: Time) {
+        self.clients.remove(&client);
+        self.asks.forget(client);
+        self.lose_worker(client);
+        self.settle(now);
+    }
+
+    /// A client says something.
+    pub fn handle_client_message(
+        &mut self,
+        client: ClientId,
+        chunk: &Bytes,
+        span: &Span,
+        now: Time,
+    ) {
+        let is_worker = self.workers.contains(client);
+        match verbs::parse(chunk, span, is_worker) {
+            Ok(Verb::Request {
+                reply,
+                service,
+                body,
+            }) => self.ask(client, reply, service, body, now),
+            Ok(Verb::Serve { service, credit }) => self.serve(client, service, credit),
+            Ok(Verb::Unserve { service }) => self.unserve(client, &service),
+            Ok(Verb::Answer { id, body }) => self.answer(client, &id, body),
+            Err(wrong) => self.refuse(client, &wrong),
+        }
+        self.settle(now);
+    }
+
+    /// The next bytes to write to a client: whole messages.
+    pub fn take_segment(&mut self, client: ClientId) -> Option<Bytes> {
+        self.clients.get_mut(&client)?.pop()
+    }
+
+    /// Whether more may be read from a client. If not, [`Output::Client`] says when.
+    pub fn may_read(&self, client: ClientId) -> bool {
+        let client = self.clients.get(&client);
+        client.is_some_and(|it| it.in_flight < self.limits.client_in_flight)
+    }
+
+    /// Whether a client waits for nothing and nothing is awaited from it.
+    pub fn is_idle(&self, client: ClientId) -> bool {
+        let asks = self.clients.get(&client).is_some_and(|it| it.in_flight > 0);
+        !asks && !self.workers.is_busy(client)
+    }
+
+    /// Whether nothing is left that this node has to do for anyone.
+    pub fn owes_nothing(&self) -> bool {
+        let idle = self.asks.len() == 0 && self.pools.waiting() == 0;
+        idle && self.workers.are_idle() && self.links.values().all(VecDeque::is_empty)
+    }
+
+    /// The node is about to go: its workers get nothing new.
+    pub fn handle_leaving(&mut self, now: Time) {
+        self.leaving = true;
+        self.withdraw_seats();
+        self.settle(now);
+    }
+
+    /// Counters and sizes.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            answered: self.asks.answered,
+            failed: self.asks.failed,
+            in_flight: self.asks.len(),
+            waiting: self.pools.waiting(),
+            workers: self.workers.len(),
+        }
+    }
+
+    fn take(&mut self, from: Instance, message: Message, now: Time) {
+        match message {
+            Message::Ask { .. } => self.place(message, now),
+            Message::Work {
+                id,
+                worker,
+                service,
+                body,
+            } => self.hand_over(id, worker, service, body, from),
+            Message::Placed { number, node } => self.asks.placed(number, Instance(node)),
+            Message::Answer { number, body } => self.end_ask(number, Ok(body)),
+            Message::Fail { number, code, text } => self.end_ask(number, Err((code, text))),
+            Message::Seats(seats) => {
+                self.pools.forget(from);
+                seats.into_iter().for_each(|it| self.seat(from, it, now));
+            }
+            Message::Seat(seat) => self.seat(from, seat, now),
+            Message::Room {
+                service,
+                worker,
+                count,
+            } => self.make_room(from, service, worker, count),
+            Message::TellSeats => {
+                let seats = self.workers.seats_at(from);
+                self.send(from, Message::Seats(seats));
+            }
+        }
+    }
+
+    /// Handles what this node has sent to itself.
+    fn settle(&mut self, now: Time) {
+        while let Some(message) = self.inbox.pop_front() {
+            self.take(self.me, message, now);
+        }
+    }
+
+    /// Puts a message on its way.
+    fn send(&mut self, to: Instance, message: Message) {
+        if to == self.me {
+            self.inbox.push_back(message);
+            return;
+        }
+        if !self.here.contains(&to) {
+            return;
+        }
+        let link = self.links.entry(to).or_default();
+        let message = if link.len() < COPY_AFTER {
+            message
+        } else {
+            message.compact()
+        };
+        self.link_bytes += message.body_bytes();
+        if link.is_empty() {
+            self.outputs.push_back(Output::Link(to));
+        }
+        link.push_back(message);
+    }
+
+    /// The node where the workers of a service are known.
+    fn owner_of(&self, service: &[u8]) -> Instance {
+        let mut owners = self.ring.owners(Partition::of_topic(service));
+        owners.next().unwrap_or(self.me)
+    }
+
+    /// Whether there is no room for another body.
+    fn is_full(&self) -> bool {
+        self.link_bytes + self.pools.bytes() >= self.limits.bytes
+    }
+}

@@ -1,0 +1,162 @@
+//! What nodes tell each other of requests, and the names of what can go wrong.
+
+use bytes::Bytes;
+
+use crate::forward::{ClientId, compact};
+
+/// A request, unique in the mesh: the asker's process, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    /// The instance of the asker's node.
+    pub asker: u64,
+    /// Counted from 1 there.
+    pub number: u64,
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}-{}", self.asker, self.number)
+    }
+}
+
+impl RequestId {
+    /// Reads what [`RequestId::to_string`] writes.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (asker, number) = std::str::from_utf8(text).ok()?.split_once('-')?;
+        Some(Self {
+            asker: u64::from_str_radix(asker, 16).ok()?,
+            number: number.parse().ok()?,
+        })
+    }
+}
+
+/// Why a request is not answered by a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Nobody serves this.
+    NoWorker,
+    /// Its time was up.
+    Timeout,
+    /// Whoever had it has gone; it may have been done.
+    WorkerLost,
+    /// Too many requests are on their way.
+    Busy,
+    /// What was asked makes no sense.
+    BadRequest,
+}
+
+impl Code {
+    /// Every code with its name.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("no_worker", Self::NoWorker),
+        ("timeout", Self::Timeout),
+        ("worker_lost", Self::WorkerLost),
+        ("busy", Self::Busy),
+        ("bad_request", Self::BadRequest),
+    ];
+
+    /// Its name, as askers see it.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
+}
+
+/// One worker's place in the pool of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The service.
+    pub service: Bytes,
+    /// The worker, a client of the node that says this.
+    pub worker: ClientId,
+    /// Requests that it takes at a time; 0 if it takes none any more.
+    pub credit: u32,
+    /// How many of those it could take now.
+    pub room: u32,
+}
+
+/// From node to node. A body is the frames of it as they came from a client, with their headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Asker's node → owner of the service.
+    Ask {
+        /// The request.
+        id: RequestId,
+        /// Whether it was sent on by a node that did not find itself the owner.
+        passed_on: bool,
+        /// What it asks.
+        service: Bytes,
+        /// See the enum.
+        body: Bytes,
+    },
+    /// Owner → asker's node: it goes to a worker of this node.
+    Placed {
+        /// [`RequestId::number`].
+        number: u64,
+        /// The instance of that node.
+        node: u64,
+    },
+    /// Owner → worker's node.
+    Work {
+        /// The request.
+        id: RequestId,
+        /// Who is to do it.
+        worker: ClientId,
+        /// What it asks.
+        service: Bytes,
+        /// See the enum.
+        body: Bytes,
+    },
+    /// Worker's node → asker's node.
+    Answer {
+        /// [`RequestId::number`].
+        number: u64,
+        /// See the enum.
+        body: Bytes,
+    },
+    /// Owner or worker's node → asker's node.
+    Fail {
+        /// [`RequestId::number`].
+        number: u64,
+        /// Why.
+        code: Code,
+        /// Why, for people.
+        text: String,
+    },
+    /// Worker's node → owner: all that serve a service of that owner there, and nobody else.
+    Seats(Vec<Seat>),
+    /// Worker's node → owner: one has come, changed or gone.
+    Seat(Seat),
+    /// Worker's node → owner: a worker has done so many requests.
+    Room {
+        /// The service.
+        service: Bytes,
+        /// The worker.
+        worker: ClientId,
+        /// How many more it can take.
+        count: u32,
+    },
+    /// Owner → worker's node: asks for [`Message::Seats`].
+    TellSeats,
+}
+
+impl Message {
+    /// The same in memory of its own.
+    pub(super) fn compact(mut self) -> Self {
+        if let Self::Ask { body, .. } | Self::Work { body, .. } | Self::Answer { body, .. } =
+            &mut self
+        {
+            *body = compact(body);
+        }
+        self
+    }
+
+    /// Bytes of what a client has sent.
+    pub(super) fn body_bytes(&self) -> usize {
+        match self {
+            Self::Ask { body, .. } | Self::Work { body, .. } | Self::Answer { body, .. } => {
+                body.len()
+            }
+            _ => 0,
+        }
+    }
+}

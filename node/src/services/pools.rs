@@ -1,0 +1,330 @@
+//! The owner of a service: knows its workers and picks one for each request.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::{Code, Message, RequestId, Seat, Services};
+use crate::forward::{ClientId, Instance, Time, compact};
+
+/// After a change of the ring a new owner waits so long for word of the workers before it says that
+/// there are none.
+const GRACE: Time = Time::from_secs(2);
+
+/// What waits is looked through so often.
+const TICK: Time = Time::from_millis(100);
+
+/// A worker as the owner knows it.
+#[derive(Debug)]
+struct Place {
+    credit: u32,
+    room: u32,
+    /// Rises with each request that any worker gets: the least has waited longest.
+    picked: u64,
+}
+
+impl Place {
+    fn outstanding(&self) -> u32 {
+        self.credit.saturating_sub(self.room)
+    }
+}
+
+/// A request without a worker.
+#[derive(Debug)]
+struct Wait {
+    id: RequestId,
+    until: Time,
+    body: Bytes,
+}
+
+/// The workers of a service and what waits for them.
+#[derive(Debug, Default)]
+struct Pool {
+    places: BTreeMap<(Instance, ClientId), Place>,
+    waits: VecDeque<Wait>,
+    picked: u64,
+}
+
+impl Pool {
+    /// The worker with the least to do, at the asker's node before others, the one that has waited
+    /// longest before others.
+    fn pick(&mut self, asker: Instance) -> Option<(Instance, ClientId)> {
+        let free = self.places.iter_mut().filter(|(_, place)| place.room > 0);
+        let best = free
+            .min_by_key(|((node, _), place)| (place.outstanding(), *node != asker, place.picked));
+        let (worker, place) = best?;
+        place.room -= 1;
+        self.picked += 1;
+        place.picked = self.picked;
+        Some(*worker)
+    }
+
+    fn in_flight(&self) -> usize {
+        let outstanding = self.places.values().map(|it| it.outstanding() as usize);
+        outstanding.sum::<usize>() + self.waits.len()
+    }
+}
+
+/// All services that this node knows workers of, or has requests for.
+#[derive(Debug, Default)]
+pub(super) struct Pools {
+    pools: HashMap<Bytes, Pool>,
+    /// Requests that wait, and the bytes of their bodies.
+    waiting: usize,
+    bytes: usize,
+    /// When what waits is looked through, if anything does.
+    next_tick: Option<Time>,
+}
+
+impl Pools {
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.next_tick
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A node's workers are told anew.
+    pub(super) fn forget(&mut self, node: Instance) {
+        for pool in self.pools.values_mut() {
+            pool.places.retain(|(of, _), _| *of != node);
+        }
+    }
+
+    fn release(&mut self, wait: &Wait) {
+        self.waiting -= 1;
+        self.bytes -= wait.body.len();
+    }
+}
+
+impl Services {
+    /// A request comes to the owner of its service.
+    pub(super) fn place(&mut self, message: Message, now: Time) {
+        let Message::Ask {
+            id,
+            passed_on,
+            service,
+            body,
+        } = message
+        else {
+            return;
+        };
+        let owner = self.owner_of(&service);
+        if owner != self.me && !passed_on {
+            let message = Message::Ask {
+                id,
+                passed_on: true,
+                service,
+                body,
+            };
+            return self.send(owner, message);
+        }
+        let Some(pool) = self.pools.pools.get_mut(&service) else {
+            return self.wait_for_worker(id, service, body, now);
+        };
+        if pool.in_flight() >= self.limits.in_flight {
+            let most = self.limits.in_flight;
+            let text = format!("{most} requests of this service are on their way: ask later");
+            return self.tell_failed(id, Code::Busy, text);
+        }
+        match pool.pick(Instance(id.asker)) {
+            Some(worker) => self.give(worker, id, service, body),
+            None => self.wait_for_worker(id, service, body, now),
+        }
+    }
+
+    /// No worker is free now.
+    pub(super) fn wait_for_worker(
+        &mut self,
+        id: RequestId,
+        service: Bytes,
+        body: Bytes,
+        now: Time,
+    ) {
+        let grace = now < self.ring_since + GRACE;
+        let known = self.pools.pools.get(&service);
+        if !grace && known.is_none_or(|pool| pool.places.is_empty()) {
+            return self.tell_no_worker(id);
+        }
+        if self.is_full() {
+            let text = "the owner holds too many requests that wait: ask later".into();
+            return self.tell_failed(id, Code::Busy, text);
+        }
+        self.pools.waiting += 1;
+        self.pools.bytes += body.len();
+        self.pools.next_tick.get_or_insert(now + TICK);
+        let until = now + self.limits.deadline;
+        let body = compact(&body);
+        let pool = self.pools.pools.entry(service).or_default();
+        pool.waits.push_back(Wait { id, until, body });
+    }
+
+    fn give(
+        &mut self,
+        (node, worker): (Instance, ClientId),
+        id: RequestId,
+        service: Bytes,
+        body: Bytes,
+    ) {
+        let placed = Message::Placed {
+            number: id.number,
+            node: node.0,
+        };
+        self.send(Instance(id.asker), placed);
+        let work = Message::Work {
+            id,
+            worker,
+            service,
+            body,
+        };
+        self.send(node, work);
+    }
+
+    /// Word of a worker.
+    pub(super) fn seat(&mut self, node: Instance, seat: Seat, now: Time) {
+        let Seat {
+            service,
+            worker,
+            credit,
+            room,
+        } = seat;
+        if credit == 0 {
+            if let Some(pool) = self.pools.pools.get_mut(&service) {
+                pool.places.remove(&(node, worker));
+            }
+            return self.tidy_pool(&service, now);
+        }
+        let pool = self.pools.pools.entry(service.clone()).or_default();
+        let picked = pool.picked;
+        let place = Place {
+            credit,
+            room,
+            picked,
+        };
+        pool.places.insert((node, worker), place);
+        self.serve_waiting(&service);
+    }
+
+    /// A worker can take more.
+    pub(super) fn make_room(
+        &mut self,
+        node: Instance,
+        service: Bytes,
+        worker: ClientId,
+        count: u32,
+    ) {
+        let pool = self.pools.pools.get_mut(&service);
+        let place = pool.and_then(|pool| pool.places.get_mut(&(node, worker)));
+        let Some(place) = place else { return };
+        place.room = place.room.saturating_add(count).min(place.credit);
+        self.serve_waiting(&service);
+    }
+
+    fn serve_waiting(&mut self, service: &Bytes) {
+        while let Some(pool) = self.pools.pools.get_mut(service)
+            && let Some(first) = pool.waits.front()
+            && let Some(worker) = pool.pick(Instance(first.id.asker))
+            && let Some(wait) = pool.waits.pop_front()
+        {
+            self.pools.release(&wait);
+            self.give(worker, wait.id, service.clone(), wait.body);
+        }
+    }
+
+    /// What waits here for workers that another node knows now.
+    pub(super) fn pass_on_waits(&mut self) {
+        let owned = |service: &Bytes| self.owner_of(service) == self.me;
+        let pools = self.pools.pools.iter();
+        let others = pools.filter(|(service, pool)| !pool.waits.is_empty() && !owned(service));
+        let mut others: Vec<Bytes> = others.map(|(service, _)| service.clone()).collect();
+        others.sort_unstable();
+        for service in others {
+            let owner = self.owner_of(&service);
+            let pool = self.pools.pools.get_mut(&service);
+            let waits = pool.map(|pool| std::mem::take(&mut pool.waits));
+            for wait in waits.unwrap_or_default() {
+                self.pools.release(&wait);
+                let message = Message::Ask {
+                    id: wait.id,
+                    passed_on: true,
+                    service: service.clone(),
+                    body: wait.body,
+                };
+                self.send(owner, message);
+            }
+        }
+    }
+
+    /// Workers of nodes that have gone.
+    pub(super) fn forget_seats_of_gone(&mut self) {
+        let (here, me) = (&self.here, self.me);
+        for pool in self.pools.pools.values_mut() {
+            let gone = |node: Instance| node != me && !here.contains(&node);
+            pool.places.retain(|(node, _), _| !gone(*node));
+            let before = pool.waits.len();
+            let lost = |wait: &Wait| gone(Instance(wait.id.asker));
+            let bytes: usize = pool
+                .waits
+                .iter()
+                .filter(|it| lost(it))
+                .map(|it| it.body.len())
+                .sum();
+            pool.waits.retain(|wait| !lost(wait));
+            self.pools.waiting -= before - pool.waits.len();
+            self.pools.bytes -= bytes;
+        }
+        self.pools
+            .pools
+            .retain(|_, pool| !pool.places.is_empty() || !pool.waits.is_empty());
+    }
+
+    /// Looks through what waits: its asker has given it up, or nobody is left to do it.
+    pub(super) fn end_late_waits(&mut self, now: Time) {
+        if self.pools.next_tick.is_none_or(|at| now < at) {
+            return;
+        }
+        let mut services: Vec<Bytes> = self.pools.pools.keys().cloned().collect();
+        services.sort_unstable();
+        for service in services {
+            self.tidy_pool(&service, now);
+        }
+        self.pools.next_tick = (self.pools.waiting > 0).then(|| now + TICK);
+    }
+
+    fn tidy_pool(&mut self, service: &Bytes, now: Time) {
+        let grace = now < self.ring_since + GRACE;
+        while let Some(pool) = self.pools.pools.get_mut(service)
+            && let Some(first) = pool.waits.front()
+            && (first.until <= now || !grace && pool.places.is_empty())
+            && let Some(wait) = pool.waits.pop_front()
+        {
+            self.pools.release(&wait);
+            if wait.until > now {
+                self.tell_no_worker(wait.id);
+            }
+        }
+        let pool = self.pools.pools.get(service);
+        if pool.is_some_and(|pool| pool.places.is_empty() && pool.waits.is_empty()) {
+            self.pools.pools.remove(service);
+        }
+    }
+
+    fn tell_no_worker(&mut self, id: RequestId) {
+        let text = "nobody serves this: a worker comes with [$zmesh.serve, service, credit]";
+        self.tell_failed(id, Code::NoWorker, text.into());
+    }
+
+    pub(super) fn tell_failed(&mut self, id: RequestId, code: Code, text: String) {
+        let message = Message::Fail {
+            number: id.number,
+            code,
+            text,
+        };
+        self.send(Instance(id.asker), message);
+    }
+}

@@ -1,0 +1,265 @@
+//! The worker's node: hands requests over, and sends the answers straight to the askers' nodes.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::verbs::{Reply, Wrong};
+use super::{Code, Message, RequestId, Seat, Services};
+use crate::forward::{ClientId, Instance};
+
+/// Services of one client; more are refused.
+const MAX_SERVICES: usize = 1000;
+
+/// What a worker does for a service.
+#[derive(Debug)]
+struct Duty {
+    credit: u32,
+    in_hand: u32,
+    /// Requests over its credit: an owner that knows too little may send some.
+    queue: VecDeque<(RequestId, Bytes)>,
+    /// The owner that knows of it.
+    told: Instance,
+}
+
+#[derive(Debug, Default)]
+struct Worker {
+    duties: BTreeMap<Bytes, Duty>,
+    /// The service of each request that it has and has not answered.
+    in_hand: HashMap<RequestId, Bytes>,
+}
+
+/// Clients of this node that serve something.
+#[derive(Debug, Default)]
+pub(super) struct Workers {
+    workers: BTreeMap<ClientId, Worker>,
+}
+
+impl Workers {
+    pub(super) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    pub(super) fn contains(&self, client: ClientId) -> bool {
+        self.workers.contains_key(&client)
+    }
+
+    /// Whether an answer is awaited from a client.
+    pub(super) fn is_busy(&self, client: ClientId) -> bool {
+        self.workers
+            .get(&client)
+            .is_some_and(|it| !it.in_hand.is_empty())
+    }
+
+    pub(super) fn are_idle(&self) -> bool {
+        self.workers.values().all(|it| it.in_hand.is_empty())
+    }
+
+    /// What an owner is to know.
+    pub(super) fn seats_at(&self, owner: Instance) -> Vec<Seat> {
+        let mut seats = Vec::new();
+        for (id, worker) in &self.workers {
+            let duties = worker.duties.iter().filter(|(_, duty)| duty.told == owner);
+            seats.extend(duties.map(|(service, duty)| duty.seat(*id, service)));
+        }
+        seats
+    }
+}
+
+impl Duty {
+    fn seat(&self, worker: ClientId, service: &Bytes) -> Seat {
+        Seat {
+            service: service.clone(),
+            worker,
+            credit: self.credit,
+            room: self
+                .credit
+                .saturating_sub(self.in_hand + self.queue.len() as u32),
+        }
+    }
+}
+
+fn gone(worker: ClientId, service: Bytes) -> Message {
+    Message::Seat(Seat {
+        service,
+        worker,
+        credit: 0,
+        room: 0,
+    })
+}
+
+impl Services {
+    /// A client serves something, or with another credit.
+    pub(super) fn serve(&mut self, client: ClientId, service: Bytes, credit: u32) {
+        let owner = self.owner_of(&service);
+        let worker = self.workers.workers.entry(client).or_default();
+        if worker.duties.len() >= MAX_SERVICES && !worker.duties.contains_key(&service) {
+            let text = format!("a worker has at most {MAX_SERVICES} services");
+            return self.refuse_worker(client, text);
+        }
+        let duty = worker.duties.entry(service.clone()).or_insert(Duty {
+            credit,
+            in_hand: 0,
+            queue: VecDeque::new(),
+            told: owner,
+        });
+        duty.credit = credit;
+        let (told, seat) = (duty.told, duty.seat(client, &service));
+        if !self.leaving {
+            self.send(told, Message::Seat(seat));
+        }
+        self.hand_on(client, &service);
+    }
+
+    /// A client gives up to serve something. What it has of it it may still answer.
+    pub(super) fn unserve(&mut self, client: ClientId, service: &Bytes) {
+        let worker = self.workers.workers.get_mut(&client);
+        match worker.and_then(|worker| worker.duties.remove(service)) {
+            Some(duty) => self.give_up(client, service.clone(), duty),
+            None => self.refuse_worker(client, "it does not serve this".into()),
+        }
+    }
+
+    /// A request for a worker of this node.
+    pub(super) fn hand_over(
+        &mut self,
+        id: RequestId,
+        client: ClientId,
+        service: Bytes,
+        body: Bytes,
+        from: Instance,
+    ) {
+        let worker = self.workers.workers.get_mut(&client);
+        let duty = worker.and_then(|worker| worker.duties.get_mut(&service));
+        let Some(duty) = duty else {
+            // It has gone, and its owner hears of that before this.
+            let message = Message::Ask {
+                id,
+                passed_on: true,
+                service,
+                body,
+            };
+            return self.send(from, message);
+        };
+        duty.queue.push_back((id, body));
+        self.hand_on(client, &service);
+    }
+
+    /// Gives a worker what it takes now.
+    fn hand_on(&mut self, client: ClientId, service: &Bytes) {
+        while let Some(worker) = self.workers.workers.get_mut(&client)
+            && let Some(duty) = worker.duties.get_mut(service)
+            && duty.in_hand < duty.credit
+            && let Some((id, body)) = duty.queue.pop_front()
+        {
+            duty.in_hand += 1;
+            worker.in_hand.insert(id, service.clone());
+            self.push(client, &[id.to_string().as_bytes()], &body);
+        }
+    }
+
+    /// What a worker has not been given goes to another.
+    fn give_up(&mut self, client: ClientId, service: Bytes, duty: Duty) {
+        self.send(duty.told, gone(client, service.clone()));
+        for (id, body) in duty.queue {
+            let message = Message::Ask {
+                id,
+                passed_on: true,
+                service: service.clone(),
+                body,
+            };
+            self.send(duty.told, message);
+        }
+    }
+
+    /// A worker has done a request.
+    pub(super) fn answer(&mut self, client: ClientId, id: &[u8], body: Bytes) {
+        let worker = self.workers.workers.get_mut(&client);
+        let known = worker.and_then(|worker| {
+            let id = RequestId::parse(id)?;
+            let service = worker.in_hand.remove(&id)?;
+            let duty = worker.duties.get_mut(&service);
+            let told = duty.map(|duty| {
+                duty.in_hand = duty.in_hand.saturating_sub(1);
+                duty.told
+            });
+            Some((id, service, told))
+        });
+        let Some((id, service, told)) = known else {
+            let text = "an answer is [request id, body…], and no request of this id is with this \
+                        worker";
+            return self.refuse_worker(client, text.into());
+        };
+        let number = id.number;
+        self.send(Instance(id.asker), Message::Answer { number, body });
+        if let Some(owner) = told {
+            self.hand_on(client, &service);
+            let room = Message::Room {
+                service,
+                worker: client,
+                count: 1,
+            };
+            self.send(owner, room);
+        }
+    }
+
+    /// A client has gone: so has what it was to do.
+    pub(super) fn lose_worker(&mut self, client: ClientId) {
+        let Some(worker) = self.workers.workers.remove(&client) else {
+            return;
+        };
+        for (service, duty) in worker.duties {
+            self.give_up(client, service, duty);
+        }
+        let mut lost: Vec<RequestId> = worker.in_hand.into_keys().collect();
+        lost.sort_unstable();
+        for id in lost {
+            let text = "its worker has gone: it may have been done".into();
+            self.tell_failed(id, Code::WorkerLost, text);
+        }
+    }
+
+    /// The ring has changed: other owners are to know of the workers here.
+    pub(super) fn move_seats(&mut self) {
+        let mut moved = Vec::new();
+        for (id, worker) in &self.workers.workers {
+            for (service, duty) in &worker.duties {
+                let owner = self.owner_of(service);
+                if owner != duty.told {
+                    moved.push((*id, service.clone(), owner));
+                }
+            }
+        }
+        for (id, service, owner) in moved {
+            let worker = self.workers.workers.get_mut(&id);
+            let duty = worker.and_then(|worker| worker.duties.get_mut(&service));
+            let Some(duty) = duty else { continue };
+            let before = std::mem::replace(&mut duty.told, owner);
+            let seat = duty.seat(id, &service);
+            self.send(before, gone(id, service));
+            if !self.leaving {
+                self.send(owner, Message::Seat(seat));
+            }
+        }
+    }
+
+    /// No owner is to count on the workers here any more.
+    pub(super) fn withdraw_seats(&mut self) {
+        let mut seats = Vec::new();
+        for (id, worker) in &self.workers.workers {
+            let duties = worker.duties.iter();
+            seats.extend(duties.map(|(service, duty)| (duty.told, gone(*id, service.clone()))));
+        }
+        for (owner, seat) in seats {
+            self.send(owner, seat);
+        }
+    }
+
+    fn refuse_worker(&mut self, client: ClientId, text: String) {
+        let reply = Reply {
+            delimiter: false,
+            tag: None,
+        };
+        self.refuse(client, &Wrong { reply, text });
+    }
+}
