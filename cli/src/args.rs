@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::address::Address;
 use crate::command::{
-    ask, bench, check, completions, dev, doctor, drain, events, explain, node, publish, subscribe,
-    top, trace,
+    ask, bench, check, completions, dev, doctor, drain, events, explain, node, publish, reply,
+    request, subscribe, top, trace,
 };
 use crate::settings::units;
 
@@ -39,6 +39,10 @@ pub(crate) enum Verb {
     Pub(publish::PubArgs),
     /// Print messages as they come
     Sub(subscribe::SubArgs),
+    /// Ask a service
+    Request(request::RequestArgs),
+    /// Serve a service
+    Reply(reply::ReplyArgs),
     /// Who is in the mesh, as one node sees it
     Members(ask::AskArgs),
     /// Which node owns how much

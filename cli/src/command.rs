@@ -11,6 +11,8 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod node;
 pub(crate) mod publish;
+pub(crate) mod reply;
+pub(crate) mod request;
 pub(crate) mod subscribe;
 pub(crate) mod top;
 pub(crate) mod trace;
@@ -27,6 +29,8 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Verb::Dev(args) => dev::run(&args),
         Verb::Pub(args) => publish::run(&args),
         Verb::Sub(args) => subscribe::run(&args),
+        Verb::Request(args) => request::run(&args),
+        Verb::Reply(args) => reply::run(&args),
         Verb::Members(args) => ask::members::run(&args),
         Verb::Ring(args) => ask::ring::run(&args),
         Verb::Owner(args) => ask::owner::run(&args),

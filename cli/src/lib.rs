@@ -9,6 +9,7 @@ mod command;
 mod date;
 mod descriptors;
 mod exit;
+mod frames;
 mod http;
 mod logging;
 mod output;

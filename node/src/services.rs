@@ -156,8 +156,14 @@ impl Services {
 
     /// The members or the ring have changed.
     pub fn handle_topology(&mut self, here: HashSet<Instance>, ring: Arc<Ring>, now: Time) {
-        self.ring = ring;
-        self.ring_since = now;
+        let same = Arc::ptr_eq(&self.ring, &ring);
+        if same && self.here == here {
+            return;
+        }
+        if !same {
+            self.ring = ring;
+            self.ring_since = now;
+        }
         self.here = here;
         let here = &self.here;
         let gone = self.links.extract_if(|peer, _| !here.contains(peer));

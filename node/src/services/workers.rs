@@ -93,7 +93,8 @@ impl Services {
     pub(super) fn serve(&mut self, client: ClientId, service: Bytes, credit: u32) {
         let owner = self.owner_of(&service);
         let worker = self.workers.workers.entry(client).or_default();
-        if worker.duties.len() >= MAX_SERVICES && !worker.duties.contains_key(&service) {
+        let is_new = !worker.duties.contains_key(&service);
+        if is_new && worker.duties.len() >= MAX_SERVICES {
             let text = format!("a worker has at most {MAX_SERVICES} services");
             return self.refuse_worker(client, text);
         }
@@ -103,9 +104,10 @@ impl Services {
             queue: VecDeque::new(),
             told: owner,
         });
+        let news = is_new || duty.credit != credit;
         duty.credit = credit;
         let (told, seat) = (duty.told, duty.seat(client, &service));
-        if !self.leaving {
+        if news && !self.leaving {
             self.send(told, Message::Seat(seat));
         }
         self.hand_on(client, &service);
