@@ -18,6 +18,7 @@ pub mod process;
 pub mod prometheus;
 pub mod raw;
 pub mod server;
+pub mod service;
 pub mod site;
 pub mod socket;
 pub mod sooner;

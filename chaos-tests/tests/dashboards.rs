@@ -11,7 +11,7 @@ use chaos_tests::live::prometheus::{Prometheus, Series};
 use chaos_tests::live::raw::Raw;
 use chaos_tests::live::socket::{publisher, receive, subscriber};
 use chaos_tests::live::sooner::yaml;
-use chaos_tests::live::{Mesh, Node, Options, wait};
+use chaos_tests::live::{Mesh, Node, Options, service, wait};
 use chaos_tests::tidy::root;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -33,7 +33,11 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     assert!(came, "waited in vain for {what}");
 }
 
-/// Traffic between nodes for as long as the action takes: a publisher and a subscriber at each.
+/// Between two requests.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Traffic between nodes for as long as the action takes: a publisher and a subscriber at each, an
+/// asker at the first and a worker at the second.
 fn with_traffic<T>(endpoints: &[String], action: impl FnOnce() -> T) -> T {
     let context = zmq::Context::new();
     let over = AtomicBool::new(false);
@@ -69,6 +73,8 @@ fn with_traffic<T>(endpoints: &[String], action: impl FnOnce() -> T) -> T {
                 }
             });
         }
+        scope.spawn(|| service::serve(&over, &endpoints[1], "risk"));
+        scope.spawn(|| service::ask(&over, &endpoints[0], "risk", PAUSE));
         let _end = SetOnDrop(&over);
         action()
     })

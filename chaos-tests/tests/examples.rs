@@ -1,4 +1,5 @@
-//! The examples run as they are: every publisher reaches every subscriber through the mesh.
+//! The examples run as they are, in each language with each: every publisher reaches every
+//! subscriber through the mesh, and every asker a worker.
 
 use chaos_tests::live::language::{compile_c, examples, python};
 use chaos_tests::live::{Mesh, wait};
@@ -64,5 +65,38 @@ fn every_publisher_reaches_every_subscriber() {
             }
         }
         drop(running);
+    }
+}
+
+#[test]
+fn every_asker_is_answered_by_every_worker() {
+    let mesh = Mesh::start(3);
+    let folder = tempfile::tempdir().unwrap();
+    for mut worker in commands("worker", folder.path()) {
+        let told = worker.arg(mesh.nodes[2].endpoint()).stdout(Stdio::piped());
+        let mut worker = Example(told.spawn().unwrap());
+        let workers = |count| {
+            wait::until_true("the worker", || {
+                mesh.nodes[2].metric("zmesh_workers", "") == count
+            });
+        };
+        workers(1);
+        for mut asker in commands("request", folder.path()) {
+            asker.arg(mesh.nodes[0].endpoint());
+            // The owner may hear of the worker a moment later than its node.
+            wait::until_true("an answer", || {
+                let output = asker.output().unwrap();
+                let told = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(
+                    told.is_empty() || told == "risk of AAPL x 100: ok\n",
+                    "{told}"
+                );
+                output.status.success()
+            });
+        }
+        let mut lines = BufReader::new(worker.0.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "AAPL 100");
+        drop(worker);
+        workers(0);
     }
 }

@@ -34,7 +34,7 @@ struct Ban {
     why: &'static str,
 }
 
-const BANS: [Ban; 7] = [
+const BANS: [Ban; 9] = [
     Ban {
         word: "zmq",
         within: "node/src/",
@@ -58,6 +58,18 @@ const BANS: [Ban; 7] = [
         within: "node/src/forward",
         except: "-",
         why: "the core has no clock",
+    },
+    Ban {
+        word: "tokio",
+        within: "node/src/services",
+        except: "-",
+        why: "this core has no socket either",
+    },
+    Ban {
+        word: "SystemTime",
+        within: "node/src/services",
+        except: "-",
+        why: "nor a clock",
     },
     Ban {
         word: "edge",

@@ -56,7 +56,7 @@ impl CloseReason {
             Self::OldZmtp => "upgrade the client's ZeroMQ library to 4.0 or later",
             Self::Mechanism => "turn the client's security mechanism off: none is spoken here",
             Self::HandshakeTimeout => "if the client is only slow, raise --handshake-timeout",
-            Self::UnsupportedSocketType => "connect a PUB, XPUB, SUB or XSUB socket",
+            Self::UnsupportedSocketType => "connect a PUB, XPUB, SUB, XSUB, REQ or DEALER socket",
             Self::MessageTooLarge => "raise --max-message, or send less at once",
             Self::TooManyFrames => "raise --max-frames, or send fewer frames",
             Self::TooManyConnections => "raise --max-connections",

@@ -15,7 +15,7 @@ mod pools;
 mod verbs;
 mod workers;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub use self::message::{Code, Message, RequestId, Seat};
 use self::pools::Pools;
 use self::verbs::Verb;
 use self::workers::Workers;
-use crate::forward::{ClientId, Instance, Ring, Time};
+use crate::forward::{ClientId, Instance, Ring, Time, Times};
 use crate::zmtp::frames::Span;
 
 /// A service has a name of at most so many bytes.
@@ -75,10 +75,10 @@ pub enum Output {
 }
 
 /// What has become of requests at this node since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Requests of this node's clients that were answered by a worker.
-    pub answered: u64,
+    /// Requests of this node's clients that were answered by a worker: how long that took.
+    pub answered: Times,
     /// Those that were answered with an error, by [`Code`].
     pub failed: [u64; Code::ALL.len()],
     /// Those that have no answer yet.
@@ -104,7 +104,7 @@ pub struct Services {
     workers: Workers,
     clients: HashMap<ClientId, Client>,
     /// What waits for the link to each node.
-    links: HashMap<Instance, VecDeque<Message>>,
+    links: BTreeMap<Instance, VecDeque<Message>>,
     /// Bytes of bodies in `links`.
     link_bytes: usize,
     /// From this node to itself.
@@ -126,7 +126,7 @@ impl Services {
             pools: Pools::default(),
             workers: Workers::default(),
             clients: HashMap::new(),
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             link_bytes: 0,
             inbox: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -165,11 +165,15 @@ impl Services {
             self.ring_since = now;
         }
         self.here = here;
-        let here = &self.here;
-        let gone = self.links.extract_if(|peer, _| !here.contains(peer));
-        let unsent: Vec<Message> = gone.flat_map(|(_, messages)| messages).collect();
+        let peers = self.links.keys().copied();
+        let gone: Vec<Instance> = peers.filter(|peer| !self.here.contains(peer)).collect();
+        let unsent: Vec<Message> = gone
+            .iter()
+            .filter_map(|peer| self.links.remove(peer))
+            .flatten()
+            .collect();
         self.forget_seats_of_gone();
-        self.lose_asks_of_gone();
+        self.lose_asks_of_gone(now);
         for message in unsent {
             self.link_bytes -= message.body_bytes();
             self.take_back(message, now);
@@ -283,7 +287,7 @@ impl Services {
     /// Counters and sizes.
     pub fn stats(&self) -> Stats {
         Stats {
-            answered: self.asks.answered,
+            answered: self.asks.times.clone(),
             failed: self.asks.failed,
             in_flight: self.asks.len(),
             waiting: self.pools.waiting(),
@@ -301,8 +305,8 @@ impl Services {
                 body,
             } => self.hand_over(id, worker, service, body, from),
             Message::Placed { number, node } => self.asks.placed(number, Instance(node)),
-            Message::Answer { number, body } => self.end_ask(number, Ok(body)),
-            Message::Fail { number, code, text } => self.end_ask(number, Err((code, text))),
+            Message::Answer { number, body } => self.end_ask(number, Ok(body), now),
+            Message::Fail { number, code, text } => self.end_ask(number, Err((code, text)), now),
             Message::Seats(seats) => {
                 self.pools.forget(from);
                 seats.into_iter().for_each(|it| self.seat(from, it, now));

@@ -13,8 +13,8 @@ use crate::output::printable_bytes;
 /// How long to wait for the node before saying that it is not there.
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A worker that hears nothing says again so often that it is there: its node may be another process
-/// than the one that it told.
+/// A worker that hears nothing says again so often that it is there: its node may be another
+/// process than the one that it told.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Requests that an echo takes at a time.
@@ -26,8 +26,8 @@ Examples:
   zmesh reply upper --command 'tr a-z A-Z'        answers with what a command prints
 
 The command is run by the shell for each request, one at a time, in as many `zmesh reply` as you
-start. It reads the body's frames, a line each, and what it prints is the answer, a frame a line. One
-that fails is told on stderr; what it printed is the answer all the same.";
+start. It reads the body's frames, a line each, and what it prints is the answer, a frame a line.
+One that fails is told on stderr; what it printed is the answer all the same.";
 
 /// `zmesh reply`
 #[derive(Debug, clap::Args)]

@@ -16,11 +16,13 @@ use crate::config::QueuePolicy;
 use crate::forward::{DropReason, Instance, PeerStats, Stats, Time, Times, TopicStats};
 use crate::hub::{Hub, Phase};
 use crate::metrics::{self as catalogue, Metrics, SOCKET_TYPES};
+use crate::services;
 use crate::view::View;
 
 /// What the data thread knows at one moment.
 struct Look {
     stats: Stats,
+    services: services::Stats,
     peers: Vec<PeerStats>,
     topics: Vec<TopicStats>,
     connections: BTreeMap<String, usize>,
@@ -35,6 +37,7 @@ impl Look {
         }
         hub.look(|router| Self {
             stats: hub.stats(),
+            services: hub.look_at_services(|services| services.stats()),
             peers: router.peer_stats().collect(),
             topics: router.topics(),
             connections,
@@ -53,6 +56,7 @@ pub(super) async fn metrics(State(shared): Asked) -> Response {
     copy_view(metrics, &view, &shared);
     copy_gossip(metrics, &view.membership.stats);
     copy_messages(metrics, &look.stats);
+    copy_requests(metrics, &look.services);
     copy_clients(metrics, &look);
     copy_links(&shared, &look, &view);
     copy_topics(metrics, &look);
@@ -206,6 +210,24 @@ fn copy_clients(metrics: &Metrics, look: &Look) {
     for socket_type in SOCKET_TYPES {
         let count = look.connections.get(socket_type).copied().unwrap_or(0);
         metrics.set(&catalogue::CONNECTIONS, &[socket_type], count as f64);
+    }
+}
+
+fn copy_requests(metrics: &Metrics, stats: &services::Stats) {
+    let answered = stats.answered.counts().iter().sum::<u64>();
+    metrics.raise(&catalogue::REQUESTS, &["answered"], answered as f64);
+    for (name, code) in services::Code::ALL {
+        let count = stats.failed[code as usize];
+        metrics.raise(&catalogue::REQUESTS, &[name], count as f64);
+    }
+    let (counts, sum) = (stats.answered.counts(), stats.answered.sum());
+    metrics.copy(&catalogue::REQUEST_SECONDS, &Times::BOUNDS, counts, sum);
+    for (gauge, count) in [
+        (&catalogue::REQUESTS_IN_FLIGHT, stats.in_flight),
+        (&catalogue::REQUESTS_WAITING, stats.waiting),
+        (&catalogue::WORKERS, stats.workers),
+    ] {
+        metrics.set(gauge, &[], count as f64);
     }
 }
 

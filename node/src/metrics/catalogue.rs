@@ -60,6 +60,11 @@ pub const METRICS: &[Metric] = &[
     DONE_SECONDS,
     ROUTED,
     ACKED,
+    REQUESTS,
+    REQUEST_SECONDS,
+    REQUESTS_IN_FLIGHT,
+    REQUESTS_WAITING,
+    WORKERS,
     FORWARDED,
     FORWARDED_BYTES,
     MATCHED,
@@ -345,6 +350,31 @@ pub(crate) const ACKED: Metric = counter(
     "zmesh_messages_acked_total",
     &[],
     "Of those, the ones that the node has acknowledged.",
+);
+pub(crate) const REQUESTS: Metric = counter(
+    "zmesh_requests_total",
+    &["outcome"],
+    "Requests of this node's clients that came to an end: answered, or with which error \
+     (no_worker, timeout, worker_lost, busy, bad_request).",
+);
+pub(crate) const REQUEST_SECONDS: Metric = histogram(
+    "zmesh_request_seconds",
+    "Time from a request until its answer, of those that were answered.",
+);
+pub(crate) const REQUESTS_IN_FLIGHT: Metric = gauge(
+    "zmesh_requests_in_flight",
+    &[],
+    "Requests of this node's clients without an answer.",
+);
+pub(crate) const REQUESTS_WAITING: Metric = gauge(
+    "zmesh_requests_waiting",
+    &[],
+    "Requests that wait here, at the owner of their service, for a worker.",
+);
+pub(crate) const WORKERS: Metric = gauge(
+    "zmesh_workers",
+    &[],
+    "Clients of this node that serve something.",
 );
 pub(crate) const FORWARDED: Metric = counter(
     "zmesh_messages_forwarded_total",

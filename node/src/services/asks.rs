@@ -7,13 +7,14 @@ use bytes::Bytes;
 
 use super::verbs::{Reply, Wrong};
 use super::{Code, Message, Output, RequestId, Services};
-use crate::forward::{ClientId, Instance, Time};
+use crate::forward::{ClientId, Instance, Time, Times};
 
 /// A request of a client of this node.
 #[derive(Debug)]
 struct Ask {
     client: ClientId,
     reply: Reply,
+    asked_at: Time,
     /// The node of the worker that has it.
     placed: Option<Instance>,
 }
@@ -25,7 +26,8 @@ pub(super) struct Asks {
     /// When the time of each is up; those of requests that are over are passed over.
     deadlines: BinaryHeap<Reverse<(Time, u64)>>,
     last: u64,
-    pub(super) answered: u64,
+    /// How long answers took.
+    pub(super) times: Times,
     pub(super) failed: [u64; Code::ALL.len()],
 }
 
@@ -79,6 +81,7 @@ impl Services {
         let ask = Ask {
             client,
             reply,
+            asked_at: now,
             placed: None,
         };
         self.asks.asks.insert(number, ask);
@@ -86,7 +89,7 @@ impl Services {
         self.asks.deadlines.push(Reverse((deadline, number)));
         if self.is_full() {
             let text = "the node holds too many requests that wait: ask again later".into();
-            return self.end_ask(number, Err((Code::Busy, text)));
+            return self.end_ask(number, Err((Code::Busy, text)), now);
         }
         let id = RequestId {
             asker: self.me.0,
@@ -102,7 +105,12 @@ impl Services {
     }
 
     /// An answer or an error; the first one counts.
-    pub(super) fn end_ask(&mut self, number: u64, outcome: Result<Bytes, (Code, String)>) {
+    pub(super) fn end_ask(
+        &mut self,
+        number: u64,
+        outcome: Result<Bytes, (Code, String)>,
+        now: Time,
+    ) {
         let Some(ask) = self.asks.asks.remove(&number) else {
             return;
         };
@@ -117,7 +125,8 @@ impl Services {
         }
         match outcome {
             Ok(body) => {
-                self.asks.answered += 1;
+                let took = now.saturating_sub(ask.asked_at);
+                self.asks.times.observe(took, 1);
                 self.reply(ask.client, &ask.reply, &body);
             }
             Err((code, text)) => {
@@ -150,13 +159,13 @@ impl Services {
                 None => "no worker was free to take it",
             };
             let text = format!("no answer within {seconds} s: {where_it_is}");
-            self.end_ask(number, Err((Code::Timeout, text)));
+            self.end_ask(number, Err((Code::Timeout, text)), now);
         }
         self.asks.drop_old_deadlines();
     }
 
     /// Requests that are with workers of nodes that have gone.
-    pub(super) fn lose_asks_of_gone(&mut self) {
+    pub(super) fn lose_asks_of_gone(&mut self, now: Time) {
         let alive =
             |node: Instance, here: &HashSet<Instance>| node == self.me || here.contains(&node);
         let asks = self.asks.asks.iter();
@@ -165,7 +174,7 @@ impl Services {
         lost.sort_unstable();
         for number in lost {
             let text = "the node of its worker has gone: it may have been done".into();
-            self.end_ask(number, Err((Code::WorkerLost, text)));
+            self.end_ask(number, Err((Code::WorkerLost, text)), now);
         }
     }
 

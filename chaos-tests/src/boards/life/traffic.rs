@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::live::Node;
 use crate::live::socket::{connect, receive};
+use crate::live::{Node, service};
 
 /// Pause between two bursts of a publisher.
 const BURST: Duration = Duration::from_millis(20);
@@ -33,7 +33,8 @@ impl Drop for Traffic {
 }
 
 impl Traffic {
-    /// A publisher at each node; a subscriber at each, and one that comes and goes.
+    /// A publisher at each node; a subscriber at each, and one that comes and goes; workers and
+    /// askers.
     pub(super) fn start(nodes: &[Node]) -> Self {
         let mut traffic = Self {
             stop: Arc::default(),
@@ -44,6 +45,15 @@ impl Traffic {
             let (from, to) = (node.endpoint(), node.endpoint());
             traffic.run(move |stop| publish(stop, from, number));
             traffic.run(move |stop| subscribe(stop, to, prefix));
+        }
+        for node in &nodes[1..] {
+            let endpoint = node.endpoint();
+            traffic.run(move |stop| service::serve(stop, &endpoint, "risk"));
+        }
+        for pause in [5, 20] {
+            let endpoint = nodes[0].endpoint();
+            let pause = Duration::from_millis(pause);
+            traffic.run(move |stop| service::ask(stop, &endpoint, "risk", pause));
         }
         let visited = nodes[0].endpoint();
         traffic.run(move |stop| visit(stop, visited));
