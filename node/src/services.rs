@@ -164,7 +164,7 @@ impl Services {
             self.ring = ring;
             self.ring_since = now;
         }
-        self.here = here;
+        let before = std::mem::replace(&mut self.here, here);
         let peers = self.links.keys().copied();
         let gone: Vec<Instance> = peers.filter(|peer| !self.here.contains(peer)).collect();
         let unsent: Vec<Message> = gone
@@ -173,10 +173,10 @@ impl Services {
             .flatten()
             .collect();
         self.forget_seats_of_gone();
-        self.lose_asks_of_gone(now);
+        self.lose_asks_of_gone(&before, now);
         for message in unsent {
             self.link_bytes -= message.body_bytes();
-            self.take_back(message, now);
+            self.take_back(message);
         }
         self.move_seats();
         self.pass_on_waits();
@@ -184,7 +184,7 @@ impl Services {
     }
 
     /// What did not get to a node that has gone: a request finds another way.
-    fn take_back(&mut self, message: Message, now: Time) {
+    fn take_back(&mut self, message: Message) {
         match message {
             Message::Ask { ref service, .. } => {
                 let owner = self.owner_of(service);
@@ -192,15 +192,22 @@ impl Services {
             }
             Message::Work {
                 id, service, body, ..
-            } => self.wait_for_worker(id, service, body, now),
+            } => {
+                let message = Message::Ask {
+                    id,
+                    passed_on: true,
+                    service,
+                    body,
+                };
+                self.send(self.me, message);
+            }
             _ => {}
         }
     }
 
     /// The link to a node has come up: nothing that was sent before counts on having arrived.
     pub fn handle_link_up(&mut self, peer: Instance, now: Time) {
-        let seats = self.workers.seats_at(peer);
-        self.send(peer, Message::Seats(seats));
+        self.tell_seats(peer);
         self.send(peer, Message::TellSeats);
         self.settle(now);
     }
@@ -317,10 +324,7 @@ impl Services {
                 worker,
                 count,
             } => self.make_room(from, service, worker, count),
-            Message::TellSeats => {
-                let seats = self.workers.seats_at(from);
-                self.send(from, Message::Seats(seats));
-            }
+            Message::TellSeats => self.tell_seats(from),
         }
     }
 

@@ -30,6 +30,9 @@ const WRITES_PER_TURN: usize = 16;
 /// Reads of one link before the others have their turn.
 const READS_PER_TURN: usize = 4;
 
+/// Messages of requests that go before the records of a write.
+const REQUESTS_AHEAD: usize = 16;
+
 /// What a peer may send before it is known to belong to this mesh.
 const HELLO_LIMITS: FrameLimits = FrameLimits {
     message_bytes: 4 << 10,
@@ -274,6 +277,30 @@ impl<'a> Link<'a> {
     fn fill(&mut self, peer: Instance, side: Side) -> bool {
         let mut any = false;
         self.unreplied = 0;
+        // Requests first, a few: records may fill every write, and a request has a deadline.
+        any |= side == Side::Dialed && self.fill_requests(peer, REQUESTS_AHEAD);
+        any |= self.fill_core(peer, side);
+        any |= side == Side::Dialed && self.fill_requests(peer, usize::MAX);
+        any
+    }
+
+    /// Moves requests to the socket's queue, so many at most. Returns whether there were any.
+    fn fill_requests(&mut self, peer: Instance, most: usize) -> bool {
+        let mut any = false;
+        for _ in 0..most {
+            if !self.pipe.has_room() {
+                break;
+            }
+            let message = self.hub.serve(|services, _| services.take_message(peer));
+            let Some(message) = message else { break };
+            wire::encode_request(message, |bytes| self.pipe.queue(bytes));
+            any = true;
+        }
+        any
+    }
+
+    fn fill_core(&mut self, peer: Instance, side: Side) -> bool {
+        let mut any = false;
         while self.pipe.has_room() {
             let message = self.hub.input(|router, _| match side {
                 Side::Dialed => router.take_message(peer),
@@ -281,12 +308,6 @@ impl<'a> Link<'a> {
             });
             let Some(message) = message else { break };
             wire::encode(message, |bytes| self.pipe.queue(bytes));
-            any = true;
-        }
-        while side == Side::Dialed && self.pipe.has_room() {
-            let message = self.hub.serve(|services, _| services.take_message(peer));
-            let Some(message) = message else { break };
-            wire::encode_request(message, |bytes| self.pipe.queue(bytes));
             any = true;
         }
         any

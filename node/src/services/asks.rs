@@ -164,12 +164,11 @@ impl Services {
         self.asks.drop_old_deadlines();
     }
 
-    /// Requests that are with workers of nodes that have gone.
-    pub(super) fn lose_asks_of_gone(&mut self, now: Time) {
-        let alive =
-            |node: Instance, here: &HashSet<Instance>| node == self.me || here.contains(&node);
-        let asks = self.asks.asks.iter();
-        let lost = asks.filter(|(_, ask)| ask.placed.is_some_and(|it| !alive(it, &self.here)));
+    /// Requests that are with workers of nodes that were here `before` and have gone.
+    pub(super) fn lose_asks_of_gone(&mut self, before: &HashSet<Instance>, now: Time) {
+        let gone = |node: Instance| before.contains(&node) && !self.here.contains(&node);
+        let lost = self.asks.asks.iter();
+        let lost = lost.filter(|(_, ask)| ask.placed.is_some_and(gone));
         let mut lost: Vec<u64> = lost.map(|(number, _)| *number).collect();
         lost.sort_unstable();
         for number in lost {

@@ -56,7 +56,7 @@ impl Workers {
     }
 
     /// What an owner is to know.
-    pub(super) fn seats_at(&self, owner: Instance) -> Vec<Seat> {
+    fn seats_at(&self, owner: Instance) -> Vec<Seat> {
         let mut seats = Vec::new();
         for (id, worker) in &self.workers {
             let duties = worker.duties.iter().filter(|(_, duty)| duty.told == owner);
@@ -89,6 +89,15 @@ fn gone(worker: ClientId, service: Bytes) -> Message {
 }
 
 impl Services {
+    /// Tells an owner of all workers here, or of none if they are to get nothing new.
+    pub(super) fn tell_seats(&mut self, owner: Instance) {
+        let seats = match self.leaving {
+            true => Vec::new(),
+            false => self.workers.seats_at(owner),
+        };
+        self.send(owner, Message::Seats(seats));
+    }
+
     /// A client serves something, or with another credit.
     pub(super) fn serve(&mut self, client: ClientId, service: Bytes, credit: u32) {
         let owner = self.owner_of(&service);
