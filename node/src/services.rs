@@ -105,6 +105,9 @@ pub struct Services {
     clients: HashMap<ClientId, Client>,
     /// What waits for the link to each node.
     links: BTreeMap<Instance, VecDeque<Message>>,
+    /// Requests that workers here have done and their owners have not been told of: told together,
+    /// behind what waits for the link.
+    rooms: BTreeMap<(Instance, Bytes, ClientId), u32>,
     /// Bytes of bodies in `links`.
     link_bytes: usize,
     /// From this node to itself.
@@ -127,6 +130,7 @@ impl Services {
             workers: Workers::default(),
             clients: HashMap::new(),
             links: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             link_bytes: 0,
             inbox: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -172,6 +176,8 @@ impl Services {
             .filter_map(|peer| self.links.remove(peer))
             .flatten()
             .collect();
+        let here = &self.here;
+        self.rooms.retain(|(owner, _, _), _| here.contains(owner));
         self.forget_seats_of_gone();
         self.lose_asks_of_gone(&before, now);
         for message in unsent {
@@ -214,9 +220,26 @@ impl Services {
 
     /// The next message for the link to a node.
     pub fn take_message(&mut self, peer: Instance) -> Option<Message> {
-        let message = self.links.get_mut(&peer)?.pop_front()?;
+        let waiting = self.links.get_mut(&peer).and_then(VecDeque::pop_front);
+        let message = waiting.or_else(|| self.take_room(peer))?;
         self.link_bytes -= message.body_bytes();
         Some(message)
+    }
+
+    fn take_room(&mut self, owner: Instance) -> Option<Message> {
+        let first = (owner, Bytes::new(), ClientId(0));
+        let (key, _) = self.rooms.range(first..).next()?;
+        if key.0 != owner {
+            return None;
+        }
+        let key = key.clone();
+        let count = self.rooms.remove(&key)?;
+        let (_, service, worker) = key;
+        Some(Message::Room {
+            service,
+            worker,
+            count,
+        })
     }
 
     /// A message came over the link from a node.
@@ -355,6 +378,23 @@ impl Services {
             self.outputs.push_back(Output::Link(to));
         }
         link.push_back(message);
+    }
+
+    /// Tells an owner that a worker has done a request.
+    fn send_room(&mut self, owner: Instance, service: Bytes, worker: ClientId) {
+        if owner == self.me {
+            let count = 1;
+            self.inbox.push_back(Message::Room {
+                service,
+                worker,
+                count,
+            });
+        } else if self.here.contains(&owner) {
+            *self.rooms.entry((owner, service, worker)).or_default() += 1;
+            if self.links.get(&owner).is_none_or(VecDeque::is_empty) {
+                self.outputs.push_back(Output::Link(owner));
+            }
+        }
     }
 
     /// The node where the workers of a service are known.

@@ -205,12 +205,7 @@ impl Services {
         self.send(Instance(id.asker), Message::Answer { number, body });
         if let Some(owner) = told {
             self.hand_on(client, &service);
-            let room = Message::Room {
-                service,
-                worker: client,
-                count: 1,
-            };
-            self.send(owner, room);
+            self.send_room(owner, service, client);
         }
     }
 
