@@ -8,6 +8,7 @@ use chaos_tests::live::wait::PATIENCE;
 use chaos_tests::live::{Mesh, Node, wait};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+use zmesh_node::report;
 
 /// What a request may take: its deadline and a little.
 const IN_TIME: Duration = Duration::from_millis(5100);
@@ -262,6 +263,12 @@ fn the_verbs_ask_and_answer() {
     });
     let answer = request(&["upper", "a b", "c"]);
     assert_eq!(text(&answer.stdout), "A B\tC\n", "{}", text(&answer.stderr));
+    let services: report::Services = mesh.nodes[0].ask("/api/v1/services").unwrap();
+    let [upper] = &services.services[..] else {
+        panic!("one service: {services:?}")
+    };
+    assert_eq!((upper.name.as_str(), upper.workers.len()), ("upper", 1));
+    assert_eq!(upper.workers[0].node, "n2");
     let answer = request(&["upper", "x", "--json"]);
     assert_eq!(text(&answer.stdout), "{\"frames\":[\"X\"]}\n");
     let nobody = request(&["lower", "x"]);

@@ -53,6 +53,8 @@ pub(crate) enum Verb {
     Status(ask::AskArgs),
     /// The clients of one node
     Connections(ask::AskArgs),
+    /// Which services there are, and who serves them
+    Services(ask::AskArgs),
     /// The whole mesh on the screen, live
     Top(top::TopArgs),
     /// What becomes of a message on a topic, and why

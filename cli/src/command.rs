@@ -35,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Verb::Ring(args) => ask::ring::run(&args),
         Verb::Owner(args) => ask::owner::run(&args),
         Verb::Status(args) => ask::status::run(&args),
+        Verb::Services(args) => ask::services::run(&args),
         Verb::Connections(args) => ask::connections::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Explain(args) => explain::run(&args),

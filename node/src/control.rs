@@ -12,6 +12,7 @@ mod mesh;
 mod moved;
 mod reach;
 mod scrape;
+mod services;
 mod trace;
 
 use std::sync::atomic::AtomicU64;

@@ -1,6 +1,7 @@
 //! The JSON shapes of the HTTP API. Fields are added, never renamed: scripts rely on them.
 
 mod mesh;
+mod services;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ pub use mesh::{
     Event, Events, Explain, ExplainNode, Hop, LastDrop, Latency, Mesh, MeshNode, Overview, Reach,
     ReachAttempt, Topic, Topics, Trace,
 };
+pub use services::{Service, Services, Worker};
 
 /// `GET /api/v1/members`: everyone this node has heard of.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

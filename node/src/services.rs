@@ -89,6 +89,30 @@ pub struct Stats {
     pub workers: usize,
 }
 
+/// A service, as its owner knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceStats {
+    /// Its name.
+    pub name: Bytes,
+    /// Requests that wait for a worker.
+    pub waiting: usize,
+    /// Who serves it.
+    pub workers: Vec<WorkerStats>,
+}
+
+/// A worker, as the owner of a service knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerStats {
+    /// Its node.
+    pub node: Instance,
+    /// The client of that node.
+    pub client: ClientId,
+    /// Requests that it takes at a time.
+    pub credit: u32,
+    /// Requests that it has.
+    pub outstanding: u32,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Services {
@@ -312,6 +336,11 @@ impl Services {
         self.leaving = true;
         self.withdraw_seats();
         self.settle(now);
+    }
+
+    /// The services that this node is the owner of, sorted by name; so many at most.
+    pub fn list(&self, most: usize) -> Vec<ServiceStats> {
+        self.pools.list(most)
     }
 
     /// Counters and sizes.

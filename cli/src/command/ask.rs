@@ -4,6 +4,7 @@ pub(crate) mod connections;
 pub(crate) mod members;
 pub(crate) mod owner;
 pub(crate) mod ring;
+pub(crate) mod services;
 pub(crate) mod status;
 
 use anyhow::Result;
@@ -22,7 +23,7 @@ Examples:
 
 $ZMESH_NODE sets the address for all verbs.";
 
-/// `zmesh members`, `ring`, `status` and `connections`
+/// `zmesh members`, `ring`, `status`, `connections` and `services`
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AskArgs {

@@ -23,8 +23,8 @@ Examples:
   zmesh events --json member.dead | while read -r event; do page-me \"$event\"; done
 
 Kinds: member.discovered .restarted .suspected .alive .dead .left, owner.moved, link.up .down,
-slow.full .relieved .disconnected, node.ready .leaving. Times are of the clock of the node that
-saw it, in UTC. With --mesh a death is told by each node that sees it.
+slow.full .relieved .disconnected, node.ready .reloaded .leaving. Times are of the clock of the
+node that saw it, in UTC. With --mesh a death is told by each node that sees it.
 Any ZeroMQ program gets the same: a SUB socket that subscribes to \"$zmesh.event.\".";
 
 /// `zmesh events`

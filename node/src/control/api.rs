@@ -20,6 +20,7 @@ use super::explain::{explain, explain_here};
 use super::mesh::{events, mesh, overview, stream, topics};
 use super::reach::reach;
 use super::scrape::metrics;
+use super::services::{services, services_here};
 use super::trace::{hops, trace};
 use crate::forward::{DropReason, Stats};
 use crate::hub::Phase;
@@ -46,6 +47,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/topics", get(topics))
         .route("/api/v1/events", get(events))
         .route("/api/v1/explain-here", get(explain_here))
+        .route("/api/v1/services-here", get(services_here))
         .route("/api/v1/reach", post(reach))
         .layer(from_fn_with_state(Arc::clone(&shared), pass_on));
     Router::new()
@@ -57,6 +59,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/mesh", get(mesh))
         .route("/api/v1/stream", get(stream))
         .route("/api/v1/explain", get(explain))
+        .route("/api/v1/services", get(services))
         .route("/api/v1/trace", get(hops).post(trace))
         .route("/api/v1/drain", get(drain).post(begin_drain))
         .merge(of_any_node)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::{Code, Message, RequestId, Seat, Services};
+use super::{Code, Message, RequestId, Seat, ServiceStats, Services, WorkerStats};
 use crate::forward::{ClientId, Instance, Time, compact};
 
 /// After a change of the ring a new owner waits so long for word of the workers before it says that
@@ -87,6 +87,30 @@ impl Pools {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Every service with its workers, sorted by name; so many at most.
+    pub(super) fn list(&self, most: usize) -> Vec<ServiceStats> {
+        let mut names: Vec<&Bytes> = self.pools.keys().collect();
+        names.sort_unstable();
+        let pools = names.into_iter().take(most).map(|name| {
+            let pool = &self.pools[name];
+            let workers = pool
+                .places
+                .iter()
+                .map(|((node, client), place)| WorkerStats {
+                    node: *node,
+                    client: *client,
+                    credit: place.credit,
+                    outstanding: place.outstanding(),
+                });
+            ServiceStats {
+                name: name.clone(),
+                waiting: pool.waits.len(),
+                workers: workers.collect(),
+            }
+        });
+        pools.collect()
     }
 
     /// A node's workers are told anew.
