@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use zmesh_node::zmtp::frames::{
     FrameError, FrameLimits, Span, command_parts, put_command, put_header,
 };
-use zmesh_node::zmtp::intake::{Arena, Intake, Read, Scanned};
+use zmesh_node::zmtp::intake::{Arena, Intake, MOST_INNER, Read, Scanned};
 
 use super::script::Script;
 use super::topics::put_message;
@@ -109,6 +109,7 @@ fn read(intake: &mut Intake, arena: &mut Arena, arrived: &mut &[u8]) -> Read {
 fn by_the_book(stream: &[u8]) -> Result<Found, FrameError> {
     let mut found = Found::default();
     let (mut at, mut message, mut frames, mut topic) = (0, Vec::new(), 0, Vec::new());
+    let mut inner = 0;
     loop {
         let flags = stream.get(at).copied().unwrap_or(0);
         let (more, long, command) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
@@ -138,6 +139,10 @@ fn by_the_book(stream: &[u8]) -> Result<Found, FrameError> {
             break;
         };
         if command {
+            inner += usize::from(frames > 0);
+            if inner > MOST_INNER {
+                return Err(FrameError::BadFlags);
+            }
             found.commands.push(body.to_vec());
         } else {
             if frames == 1 {
@@ -149,7 +154,7 @@ fn by_the_book(stream: &[u8]) -> Result<Found, FrameError> {
         if !command && !more {
             found.messages.push(std::mem::take(&mut message));
             found.topics.push((std::mem::take(&mut topic), frames));
-            frames = 0;
+            (frames, inner) = (0, 0);
         }
     }
     found.left = message.len() + stream.len() - at;

@@ -70,7 +70,7 @@ pub enum Item {
 /// Why traffic cannot be ZMTP that this node takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// A reserved flag is set, or a command has MORE.
+    /// A reserved flag is set, a command has MORE, or too many commands stand inside a message.
     #[error("not a ZMTP frame")]
     BadFlags,
     /// The message is, or announces to be, larger than the limit.

@@ -38,6 +38,10 @@ pub struct Arena {
     used: VecDeque<BytesMut>,
 }
 
+/// Commands between the frames of one message. Each moves what came of the message before it: of 64
+/// MiB that is some milliseconds. A client answers a PING every 10 s.
+pub const MOST_INNER: usize = 16;
+
 /// What one read brought.
 #[derive(Debug)]
 pub enum Read {
@@ -71,6 +75,8 @@ pub struct Intake {
     drained: bool,
     /// The last read went to a buffer of this connection's own.
     own: bool,
+    /// Commands that stood between the frames of the message that is not all there.
+    inner: usize,
 }
 
 impl Arena {
@@ -182,6 +188,7 @@ impl Intake {
         let need = loop {
             match item_at(&data, at, limits)? {
                 Item::Message(span) => {
+                    self.inner = 0;
                     at = span.end as usize;
                     scanned.spans.push(span);
                 }
@@ -191,7 +198,11 @@ impl Intake {
                     }
                     at = end;
                 }
+                Item::Inner { .. } if self.inner >= MOST_INNER => {
+                    return Err(FrameError::BadFlags.into());
+                }
                 Item::Inner { frame, body } => {
+                    self.inner += 1;
                     if let ControlFlow::Break(error) = command(&data[body]) {
                         return Err(error);
                     }
@@ -239,6 +250,29 @@ mod tests {
     fn messages() -> impl Strategy<Value = Vec<Vec<(bool, Vec<u8>)>>> {
         let frames = prop::collection::vec((prop::bool::weighted(0.3), frame()), 1..5);
         prop::collection::vec(frames, 1..8)
+    }
+
+    #[test]
+    fn commands_without_end_between_frames_are_refused() {
+        let mut stream = vec![1, 1, b'a'];
+        for _ in 0..=MOST_INNER {
+            put_command(&mut stream, "PONG", b"");
+        }
+        let (mut intake, mut arena) = (Intake::default(), Arena::default());
+        // Also where each comes with a read of its own.
+        let mut refused = false;
+        for piece in stream.chunks(7) {
+            let read = intake.read(&mut arena, |buffer| {
+                buffer.extend_from_slice(piece);
+                Ok(piece.len())
+            });
+            let Ok(Read::Data(data)) = read else { continue };
+            let scanned = intake.scan::<FrameError>(data, LIMITS, &mut Scanned::default(), |_| {
+                ControlFlow::Continue(())
+            });
+            refused |= scanned == Err(FrameError::BadFlags);
+        }
+        assert!(refused);
     }
 
     proptest! {
