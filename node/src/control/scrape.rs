@@ -199,6 +199,7 @@ fn copy_clients(metrics: &Metrics, look: &Look) {
     set(&catalogue::QUEUED_BYTES, stats.queued_bytes as f64);
     set(&catalogue::QUEUED_MESSAGES, stats.queued_messages as f64);
     set(&catalogue::QUEUES_FULL, stats.full_queues as f64);
+    set(&catalogue::SUBSCRIBERS_SLOW, stats.slow as f64);
     set(&catalogue::PUBLISHERS_THROTTLED, stats.throttled as f64);
     let throttled = stats.throttled_time.as_secs_f64();
     metrics.raise(&catalogue::THROTTLED_SECONDS, &[], throttled);

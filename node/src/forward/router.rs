@@ -219,6 +219,7 @@ impl Router {
             queued_messages: self.clients.queued_messages(),
             queued_bytes: self.clients.queued(),
             full_queues: self.clients.full_queues(),
+            slow: self.clients.slow_count(),
             throttled: self.clients.throttled(),
             other_topics: self.topics.others(),
             unacked_messages: self.serving.unacked_messages(),

@@ -85,6 +85,11 @@ impl Clients {
         stats.became_slow[policy as usize] += 1;
     }
 
+    /// How many do not keep up. One that has gone is counted for a moment longer at most.
+    pub(super) fn slow_count(&self) -> usize {
+        self.slow.len()
+    }
+
     /// What there is to say of slow subscribers since the last time.
     pub(super) fn slow_news(&mut self, now: Time) -> Vec<(ClientId, Slow)> {
         let mut news = Vec::new();

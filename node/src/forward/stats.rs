@@ -132,6 +132,8 @@ pub struct Stats {
     pub became_slow: [u64; QueuePolicy::ALL.len()],
     /// Subscribers whose queue is full now.
     pub full_queues: usize,
+    /// Subscribers that do not keep up.
+    pub slow: usize,
     /// Publishers that must not be read from now.
     pub throttled: usize,
     /// For how long publishers were not read from, of all of them together, up to the last tick.

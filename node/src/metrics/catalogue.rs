@@ -51,6 +51,7 @@ pub const METRICS: &[Metric] = &[
     QUEUED_BYTES,
     QUEUED_MESSAGES,
     QUEUES_FULL,
+    SUBSCRIBERS_SLOW,
     SLOW_CONSUMERS,
     PUBLISHERS_THROTTLED,
     THROTTLED_SECONDS,
@@ -241,14 +242,14 @@ pub(crate) const LINK_UP: Metric = gauge(
 pub(crate) const LINK_MESSAGES: Metric = counter(
     "zmesh_link_messages_total",
     &["peer"],
-    "Messages given to the link to this member.",
+    "Messages of publishers given to the link to this member; requests are not counted.",
 );
 pub(crate) const LINK_BYTES: Metric =
     counter("zmesh_link_bytes_total", &["peer"], "Bytes of those.");
 pub(crate) const LINK_PENDING: Metric = gauge(
     "zmesh_link_pending_bytes",
     &["peer"],
-    "Bytes that wait for the link to this member.",
+    "Bytes of publishers that wait for the link to this member.",
 );
 pub(crate) const LINK_RTT: Metric = gauge(
     "zmesh_link_rtt_seconds",
@@ -300,6 +301,11 @@ pub(crate) const QUEUED_MESSAGES: Metric = gauge(
     "zmesh_queued_messages",
     &[],
     "Messages that wait in subscribers' queues.",
+);
+pub(crate) const SUBSCRIBERS_SLOW: Metric = gauge(
+    "zmesh_subscribers_slow",
+    &[],
+    "Subscribers that do not keep up: a queue of theirs was full, and has not been well since.",
 );
 pub(crate) const QUEUES_FULL: Metric = gauge(
     "zmesh_queues_full",
@@ -475,23 +481,4 @@ pub(crate) const EVENTS: Metric = counter(
 );
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::super::metric::Kind;
-    use super::*;
-
-    #[test]
-    fn names_say_their_type_and_unit_and_each_is_there_once() {
-        let names: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), METRICS.len());
-        for metric in METRICS {
-            let counter = metric.kind == Kind::Counter;
-            assert_eq!(metric.name.ends_with("_total"), counter, "{}", metric.name);
-            let histogram = metric.kind == Kind::Histogram;
-            let seconds = metric.name.ends_with("_seconds");
-            assert!(!histogram || seconds, "{}", metric.name);
-            assert!(metric.help.ends_with('.'), "{}", metric.name);
-        }
-    }
-}
+mod tests;
