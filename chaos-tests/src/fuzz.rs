@@ -11,6 +11,7 @@ pub mod gossip_packet;
 pub mod http_sniff;
 pub mod link_message;
 pub mod link_session;
+pub mod requests;
 pub mod settings_file;
 pub mod zmtp_frames;
 pub mod zmtp_handshake;
@@ -32,7 +33,7 @@ pub struct Target {
 }
 
 /// Every entry point.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "zmtp_frames",
         run: zmtp_frames::run,
@@ -72,6 +73,11 @@ pub const TARGETS: [Target; 9] = [
         name: "client_session",
         run: client_session::run,
         examples: client_session::examples,
+    },
+    Target {
+        name: "requests",
+        run: requests::run,
+        examples: requests::examples,
     },
     Target {
         name: "settings_file",

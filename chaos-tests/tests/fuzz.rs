@@ -126,6 +126,11 @@ fn a_membership_machine_keeps_its_rules_whatever_it_hears() {
 }
 
 #[test]
+fn requests_come_to_an_end_whatever_clients_and_nodes_say() {
+    check("requests");
+}
+
+#[test]
 fn every_link_message_is_read_or_refused() {
     check("link_message");
 }

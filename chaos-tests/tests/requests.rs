@@ -68,7 +68,11 @@ fn a_request_at_one_node_is_answered_by_a_worker_at_another() {
     let worker = worker(&mesh.nodes[2], &service, "1");
     let asking = asker(&mesh.nodes[0]);
     std::thread::scope(|scope| {
-        scope.spawn(move || (0..101).for_each(|_| drop(answer_one(&worker))));
+        // It is closed when all has come: before, it would throw away what it has yet to send.
+        let worker = scope.spawn(move || {
+            (0..101).for_each(|_| drop(answer_one(&worker)));
+            worker
+        });
         for number in 0..100 {
             let number = number.to_string();
             let answer = ask(&asking, &service, &[&number, ""]);
@@ -86,6 +90,7 @@ fn a_request_at_one_node_is_answered_by_a_worker_at_another() {
         let answer = receive(&dealer, PATIENCE).expect("it comes");
         assert_eq!(answer[..2], [&b"$zmesh.reply"[..], b"my name"]);
         assert_eq!(answer[3], large.as_bytes());
+        drop(worker.join());
     });
 }
 

@@ -203,11 +203,12 @@ impl Services {
         let here = &self.here;
         self.rooms.retain(|(owner, _, _), _| here.contains(owner));
         self.forget_seats_of_gone();
-        self.lose_asks_of_gone(&before, now);
+        // First what never left: it is not lost.
         for message in unsent {
             self.link_bytes -= message.body_bytes();
             self.take_back(message);
         }
+        self.lose_asks_of_gone(&before, now);
         self.move_seats();
         self.pass_on_waits();
         self.settle(now);
@@ -223,6 +224,9 @@ impl Services {
             Message::Work {
                 id, service, body, ..
             } => {
+                if id.asker == self.me.0 {
+                    self.asks.taken_back(id.number);
+                }
                 let message = Message::Ask {
                     id,
                     passed_on: true,

@@ -52,6 +52,13 @@ impl Asks {
         }
     }
 
+    /// It did not get to its worker.
+    pub(super) fn taken_back(&mut self, number: u64) {
+        if let Some(ask) = self.asks.get_mut(&number) {
+            ask.placed = None;
+        }
+    }
+
     /// So that the first deadline is one that matters.
     fn drop_old_deadlines(&mut self) {
         while let Some(Reverse((_, number))) = self.deadlines.peek()
@@ -156,7 +163,7 @@ impl Services {
             let seconds = self.limits.deadline.as_secs_f64();
             let where_it_is = match ask.placed {
                 Some(_) => "a worker has it and may still do it",
-                None => "no worker was free to take it",
+                None => "it waited for a worker, or was lost with a node or a link",
             };
             let text = format!("no answer within {seconds} s: {where_it_is}");
             self.end_ask(number, Err((Code::Timeout, text)), now);

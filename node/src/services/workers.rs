@@ -55,6 +55,14 @@ impl Workers {
         self.workers.values().all(|it| it.in_hand.is_empty())
     }
 
+    /// One that serves nothing and has nothing is no worker any more.
+    fn forget_idle(&mut self, client: ClientId) {
+        let worker = self.workers.get(&client);
+        if worker.is_some_and(|it| it.duties.is_empty() && it.in_hand.is_empty()) {
+            self.workers.remove(&client);
+        }
+    }
+
     /// What an owner is to know.
     fn seats_at(&self, owner: Instance) -> Vec<Seat> {
         let mut seats = Vec::new();
@@ -91,6 +99,8 @@ fn gone(worker: ClientId, service: Bytes) -> Message {
 impl Services {
     /// Tells an owner of all workers here, or of none if they are to get nothing new.
     pub(super) fn tell_seats(&mut self, owner: Instance) {
+        // What was done since is in what is told now.
+        self.rooms.retain(|(of, _, _), _| *of != owner);
         let seats = match self.leaving {
             true => Vec::new(),
             false => self.workers.seats_at(owner),
@@ -103,13 +113,14 @@ impl Services {
         let owner = self.owner_of(&service);
         let worker = self.workers.workers.entry(client).or_default();
         let is_new = !worker.duties.contains_key(&service);
+        let in_hand = worker.in_hand.values().filter(|it| **it == service).count() as u32;
         if is_new && worker.duties.len() >= MAX_SERVICES {
             let text = format!("a worker has at most {MAX_SERVICES} services");
             return self.refuse_worker(client, text);
         }
         let duty = worker.duties.entry(service.clone()).or_insert(Duty {
             credit,
-            in_hand: 0,
+            in_hand,
             queue: VecDeque::new(),
             told: owner,
         });
@@ -117,6 +128,7 @@ impl Services {
         duty.credit = credit;
         let (told, seat) = (duty.told, duty.seat(client, &service));
         if news && !self.leaving {
+            self.rooms.remove(&(told, service.clone(), client));
             self.send(told, Message::Seat(seat));
         }
         self.hand_on(client, &service);
@@ -126,7 +138,10 @@ impl Services {
     pub(super) fn unserve(&mut self, client: ClientId, service: &Bytes) {
         let worker = self.workers.workers.get_mut(&client);
         match worker.and_then(|worker| worker.duties.remove(service)) {
-            Some(duty) => self.give_up(client, service.clone(), duty),
+            Some(duty) => {
+                self.give_up(client, service.clone(), duty);
+                self.workers.forget_idle(client);
+            }
             None => self.refuse_worker(client, "it does not serve this".into()),
         }
     }
@@ -207,6 +222,7 @@ impl Services {
             self.hand_on(client, &service);
             self.send_room(owner, service, client);
         }
+        self.workers.forget_idle(client);
     }
 
     /// A client has gone: so has what it was to do.
