@@ -110,7 +110,7 @@ impl Events {
             tracing::info!(event = kind.name(), subject, "{text}");
         }
         self.metrics.add(&EVENTS, &[kind.name()], 1);
-        let event = self.remember(Event {
+        self.remember(Event {
             event: kind.name().into(),
             node: self.node.to_string(),
             seq: 0,
@@ -119,9 +119,6 @@ impl Events {
             text: text.into(),
             fields: details,
         });
-        if self.to_clients.try_send(event).is_err() {
-            tracing::debug!("an event found the data thread busy or ended: no client is told");
-        }
     }
 
     /// Name of the node whose events these are.
@@ -141,7 +138,8 @@ impl Events {
         latest.events.iter().skip(surplus).cloned().collect()
     }
 
-    fn remember(&self, mut event: Event) -> Event {
+    /// Numbers an event, keeps it, and passes it on to clients: in one order.
+    fn remember(&self, mut event: Event) {
         let mut latest = self.lock();
         latest.seq += 1;
         event.seq = latest.seq;
@@ -149,7 +147,9 @@ impl Events {
             latest.events.pop_front();
         }
         latest.events.push_back(event.clone());
-        event
+        if self.to_clients.try_send(event).is_err() {
+            tracing::debug!("an event found the data thread busy or ended: no client is told");
+        }
     }
 
     /// Held for a moment, and only when something happens or somebody looks.
