@@ -1,10 +1,13 @@
 //! Settings that change while the node runs: a SIGHUP reads them again, all of them or none.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 use chaos_tests::live::raw::Raw;
 use chaos_tests::live::socket::publisher;
-use chaos_tests::live::{Mesh, Node, wait};
+use chaos_tests::live::{Mesh, Node, Options, new_cluster, wait};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use tempfile::NamedTempFile;
 use zmesh_node::report;
 
@@ -131,4 +134,28 @@ fn what_is_logged_changes() {
     wait::until_true("a line", || node.log().contains(told));
     assert!(node.log().contains("log \"info\" -> \"debug\""));
     assert_eq!(node.metric("zmesh_drain_timeout_seconds", ""), 7);
+}
+
+/// The file is a pipe, so that the node stands still while it reads it.
+#[test]
+fn a_hangup_while_the_settings_are_read_for_the_first_time_is_one_to_read_them_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("settings.toml");
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(CWD, &path, FileType::Fifo, mode, 0).unwrap();
+    let options = Options::new("n1", &new_cluster());
+    let mut node = Node::spawn(options.flags(&["--config", path.to_str().unwrap()]));
+    let reader = || {
+        // Without a reader there is nobody to open it for.
+        let mut pipe = File::options();
+        let pipe = pipe.write(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+        wait::until("a reader", || pipe.open(&path).ok())
+    };
+    let give = |mut pipe: File| pipe.write_all(b"queue-size = \"2MiB\"\n").unwrap();
+    let first = reader();
+    node.signal("HUP");
+    give(first);
+    give(reader());
+    node.wait_ready();
+    wait::until_true("the second reading", || reloads(&node, "unchanged") == 1);
 }

@@ -17,6 +17,9 @@ pub(crate) const RELOADED: [&str; 5] = [
     "log",
 ];
 
+/// Of a longer value this much is told.
+const SHOWN_CHARS: usize = 1000;
+
 /// Reads the settings of a running node again.
 pub(crate) struct Reloader {
     sources: Sources,
@@ -62,6 +65,9 @@ impl Reloader {
             Ok(changes) => changes,
             Err(why) => return Reload::Refused(why),
         };
+        if let Err(error) = new.node.check() {
+            return Reload::Refused(error.to_string());
+        }
         if let Err(error) = self.filter.set(&new.log) {
             return Reload::Refused(format!("{error:#}"));
         }
@@ -77,8 +83,8 @@ impl Reloader {
 fn compare(old: &Settings, new: &Settings) -> Result<String, String> {
     let changed = SETTINGS.iter().filter_map(|setting| {
         let [before, now] = [old, new].map(|settings| print::value(setting, settings));
-        let change = format!("{} {before} -> {now}", setting.name);
-        (before != now).then_some((setting.name, change))
+        let change = || format!("{} {} -> {}", setting.name, cut(&before), cut(&now));
+        (before != now).then(|| (setting.name, change()))
     });
     let (free, fixed): (Vec<_>, Vec<_>) = changed.partition(|(name, _)| RELOADED.contains(name));
     let list = |changes: Vec<(&str, String)>| {
@@ -94,6 +100,14 @@ fn compare(old: &Settings, new: &Settings) -> Result<String, String> {
     ))
 }
 
+/// The beginning of a value: a line of the log and an event are no place for thousands of rules.
+fn cut(value: &str) -> String {
+    match value.char_indices().nth(SHOWN_CHARS) {
+        None => value.into(),
+        Some((end, _)) => format!("{}…", &value[..end]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +121,15 @@ mod tests {
         for name in RELOADED {
             assert!(SETTINGS.iter().any(|it| it.name == name), "{name}");
         }
+    }
+
+    #[test]
+    fn of_a_long_value_the_beginning_is_told() {
+        let rule = |index| format!("[[queue]]\nprefix = \"Ä{index}\"\npolicy = \"block\"\n");
+        let rules: String = (0..500).map(rule).collect();
+        let changes = compare(&settings(""), &settings(&rules)).expect("allowed");
+        assert_eq!(changes.chars().count(), "queue [] -> …".chars().count() + 1000);
+        assert!(changes.starts_with("queue [] -> [ { prefix = \"Ä0\""), "{changes}");
     }
 
     #[test]

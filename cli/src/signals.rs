@@ -31,29 +31,53 @@ pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Calls `reload` in a thread of its own at every SIGHUP, where there are any.
-pub(crate) fn on_reload(reload: impl Fn() + Send + 'static) -> Result<()> {
-    #[cfg(unix)]
-    {
+/// The wishes that settings are read again: SIGHUP, where there is any.
+#[cfg(unix)]
+pub(crate) struct Hangups {
+    runtime: tokio::runtime::Runtime,
+    signal: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Hangups {
+    /// From here on a SIGHUP does not end the process.
+    pub(crate) fn listen() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot listen for signals")?;
-        let hangup = runtime.block_on(async { signal(SignalKind::hangup()) });
-        let mut hangup = hangup.context("cannot listen for SIGHUP")?;
+        let signal = runtime.block_on(async { signal(SignalKind::hangup()) });
+        let signal = signal.context("cannot listen for SIGHUP")?;
+        Ok(Self { runtime, signal })
+    }
+
+    /// Calls `reload` in a thread of its own at each, also for those that came before.
+    pub(crate) fn on_each(mut self, reload: impl Fn() + Send + 'static) -> Result<()> {
         std::thread::Builder::new()
             .name("reload".into())
             .spawn(move || {
-                while runtime.block_on(hangup.recv()).is_some() {
+                while self.runtime.block_on(self.signal.recv()).is_some() {
                     reload();
                 }
             })
             .context("cannot start a thread")?;
+        Ok(())
     }
-    #[cfg(not(unix))]
-    drop(reload);
-    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    pub(crate) fn listen() -> Result<Self> {
+        Ok(Self)
+    }
+
+    pub(crate) fn on_each(self, _: impl Fn() + Send + 'static) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(unix)]

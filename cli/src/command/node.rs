@@ -111,6 +111,8 @@ fn flag(setting: &Setting) -> Arg {
 }
 
 pub(crate) fn run(args: &NodeArgs) -> Result<Outcome> {
+    // Before all else: until then a SIGHUP, however early, would end the process.
+    let hangups = signals::Hangups::listen()?;
     let sources = Sources {
         flags: args.flags.clone(),
         file: args.file.clone(),
@@ -127,7 +129,7 @@ pub(crate) fn run(args: &NodeArgs) -> Result<Outcome> {
     let node = zmesh_node::start(settings.node.clone())?;
     stop_on_request(&node, args.stop_with_stdin)?;
     let reloader = Reloader::new(sources, settings, filter, node.reload_handle());
-    signals::on_reload(move || reloader.reload())?;
+    hangups.on_each(move || reloader.reload())?;
     // A node that was told to stop while it joined is none that failed.
     if node.wait_ready()? {
         say_ready(&node);
