@@ -145,7 +145,7 @@ fn unaccounted(node: &Node) -> [f64; 3] {
 fn at_rest_every_message_is_accounted_for_at_every_place() {
     let mut mesh = Mesh::start_with(3, &["--queue-size", "64KiB"]);
     let context = zmq::Context::new();
-    let fast = subscriber(&context, mesh.nodes[1].endpoint(), &["T"]);
+    let fast = subscriber(&context, mesh.nodes[1].endpoint(), &["", "$forb"]);
     let mut slow = Raw::handshake(&mesh.nodes[2].client, "SUB");
     slow.subscribe(b"T");
     let sender = publisher(&context, mesh.nodes[0].endpoint());
@@ -157,7 +157,7 @@ fn at_rest_every_message_is_accounted_for_at_every_place() {
             let frames = [topic.as_bytes(), &payload];
             sender.send_multipart(frames, 0).unwrap();
         }
-        sender.send_multipart(["$zmesh.forbidden", ""], 0).unwrap();
+        sender.send_multipart(["$forbidden", ""], 0).unwrap();
         for _ in 0..5 {
             receive_data(&fast, PATIENCE).expect("the fast one gets all");
         }
@@ -378,8 +378,15 @@ fn the_mesh_is_streamed_and_the_stream_ends_with_the_node() {
 
 #[test]
 fn a_page_of_another_site_can_not_make_a_node_send_or_try_anything() {
-    let mesh = Mesh::start(1);
-    for path in ["/api/v1/trace?topic=T", "/api/v1/reach"] {
+    let mesh = Mesh::start(2);
+    // Passed on, it would come from a node.
+    let elsewhere = "/api/v1/reach?node=n2";
+    for path in [
+        "/api/v1/trace?topic=T",
+        "/api/v1/drain",
+        "/api/v1/reach",
+        elsewhere,
+    ] {
         let url = format!("http://{}{path}", mesh.nodes[0].client);
         let request = ureq::post(url).header("origin", "http://example.org");
         let agent_says = request.config().http_status_as_error(false).build();

@@ -148,7 +148,9 @@ fn a_hangup_while_the_settings_are_read_for_the_first_time_is_one_to_read_them_a
     let reader = || {
         // Without a reader there is nobody to open it for.
         let mut pipe = File::options();
-        let pipe = pipe.write(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+        let pipe = pipe
+            .write(true)
+            .custom_flags(OFlags::NONBLOCK.bits() as i32);
         wait::until("a reader", || pipe.open(&path).ok())
     };
     let give = |mut pipe: File| pipe.write_all(b"queue-size = \"2MiB\"\n").unwrap();

@@ -128,8 +128,14 @@ mod tests {
         let rule = |index| format!("[[queue]]\nprefix = \"Ä{index}\"\npolicy = \"block\"\n");
         let rules: String = (0..500).map(rule).collect();
         let changes = compare(&settings(""), &settings(&rules)).expect("allowed");
-        assert_eq!(changes.chars().count(), "queue [] -> …".chars().count() + 1000);
-        assert!(changes.starts_with("queue [] -> [ { prefix = \"Ä0\""), "{changes}");
+        assert_eq!(
+            changes.chars().count(),
+            "queue [] -> …".chars().count() + 1000
+        );
+        assert!(
+            changes.starts_with("queue [] -> [ { prefix = \"Ä0\""),
+            "{changes}"
+        );
     }
 
     #[test]

@@ -181,8 +181,8 @@ impl QueueRule {
             "an empty prefix is every topic: set queue-policy and queue-size instead"
         } else if prefix.len() > MAX_PREFIX_BYTES {
             "a prefix has at most 4096 bytes"
-        } else if prefix.starts_with("$zmesh.") {
-            "topics that begin with $zmesh. are the mesh's own"
+        } else if prefix.starts_with('$') {
+            "topics that begin with $ are the mesh's own"
         } else if self.bytes == Some(0) {
             "a size is at least 1 byte"
         } else {

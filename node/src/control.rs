@@ -6,6 +6,7 @@ mod console;
 mod drain;
 mod elsewhere;
 mod explain;
+mod foreign;
 mod http;
 mod link_totals;
 mod mesh;

@@ -19,7 +19,7 @@ pub(crate) use self::catalogue::*;
 use self::family::Family;
 pub use self::metric::{Kind, Metric};
 use crate::close::CloseReason;
-use crate::forward::{DropReason, Times};
+use crate::forward::DropReason;
 
 /// Socket types that clients may have.
 pub(crate) const SOCKET_TYPES: [&str; 6] = ["PUB", "XPUB", "SUB", "XSUB", "REQ", "DEALER"];
@@ -132,15 +132,9 @@ impl Metrics {
     }
 
     /// Takes over a histogram that was counted elsewhere.
-    pub(crate) fn copy(
-        &self,
-        metric: &Metric,
-        bounds: &'static [Duration],
-        counts: &[u64],
-        sum: Duration,
-    ) {
+    pub(crate) fn copy(&self, metric: &Metric, counts: &[u64], sum: Duration) {
         match self.families.get(metric.name) {
-            Some(Family::Histogram(histogram)) => histogram.copy(bounds, counts, sum),
+            Some(Family::Histogram(histogram)) => histogram.copy(counts, sum),
             _ => debug_assert!(false, "{} is no histogram of the catalogue", metric.name),
         }
     }
@@ -148,7 +142,7 @@ impl Metrics {
     /// Counts a time in a histogram.
     pub(crate) fn observe(&self, metric: &Metric, time: Duration) {
         match self.families.get(metric.name) {
-            Some(Family::Histogram(histogram)) => histogram.observe(&Times::BOUNDS, time),
+            Some(Family::Histogram(histogram)) => histogram.observe(time),
             _ => debug_assert!(false, "{} is no histogram of the catalogue", metric.name),
         }
     }

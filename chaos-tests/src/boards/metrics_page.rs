@@ -35,7 +35,7 @@ pub fn page(boards: &[(&str, Board)]) -> String {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            Kind::Histogram(_) => "histogram",
         };
         let labels: Vec<String> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
         let labels = labels.join(", ");

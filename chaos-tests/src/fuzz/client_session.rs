@@ -24,8 +24,8 @@ const STEPS: usize = 150;
 const CLIENTS: usize = 4;
 const SUBSCRIBERS: usize = 2;
 
-/// What a node itself says to a client begins so. Nobody publishes it.
-const RESERVED: &[u8] = b"$zmesh.";
+/// What a node itself says to a client begins so.
+const OWN: &[u8] = b"$zmesh.";
 const DROPPED: &[u8] = b"$zmesh.dropped";
 
 /// A connection, with what its client should get.
@@ -197,7 +197,7 @@ impl Run {
     fn expect(&mut self, chunk: &[u8], spans: &[Span]) {
         for span in spans {
             let topic = span.topic(chunk);
-            if topic.starts_with(RESERVED) {
+            if topic.starts_with(b"$") {
                 continue;
             }
             for client in self.clients.values_mut() {
@@ -227,7 +227,7 @@ impl Run {
             at = span.end as usize;
             messages += 1;
             let message = &segment.bytes[span.range()];
-            if span.topic(&segment.bytes).starts_with(RESERVED) {
+            if span.topic(&segment.bytes).starts_with(OWN) {
                 client.was_told(message);
             } else {
                 client.got(message, roomy);
@@ -284,7 +284,7 @@ impl Run {
 impl Client {
     fn subscribed(&mut self, prefix: Vec<u8>) {
         let first = !std::mem::replace(&mut self.has_subscribed, true);
-        if first && prefix == RESERVED {
+        if first && prefix == OWN {
             self.told = Some(0);
         }
         *self.prefixes.entry(prefix).or_insert(0) += 1;

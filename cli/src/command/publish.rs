@@ -38,7 +38,7 @@ pub(crate) struct PubArgs {
 }
 
 /// Nodes drop what clients publish on such topics.
-const RESERVED: &str = "$zmesh.";
+const RESERVED: char = '$';
 
 pub(crate) fn run(args: &PubArgs) -> Result<Outcome> {
     let node = &args.target.node;

@@ -137,8 +137,8 @@ fn read_prefix(text: &str) -> Result<String, Refusal> {
     if text.len() > LONGEST {
         return Err(format!("a prefix has at most {LONGEST} bytes"));
     }
-    if text.starts_with("$zmesh.") {
-        return Err("topics that begin with $zmesh. are the mesh's own".into());
+    if text.starts_with('$') {
+        return Err("topics that begin with $ are the mesh's own".into());
     }
     Ok(text.into())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,6 +17,7 @@ use super::console;
 use super::drain::{begin_drain, drain};
 use super::elsewhere::pass_on;
 use super::explain::{explain, explain_here};
+use super::foreign::refuse_foreign;
 use super::mesh::{events, mesh, overview, stream, topics};
 use super::reach::reach;
 use super::scrape::metrics;
@@ -67,6 +68,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             let text = "not here; try /, /metrics, /readyz or /api/v1/node\n";
             (StatusCode::NOT_FOUND, text)
         })
+        .layer(from_fn(refuse_foreign))
         .with_state(shared)
 }
 

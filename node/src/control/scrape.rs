@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use zmesh_gossip::{Kind, RTT_BOUNDS};
+use zmesh_gossip::Kind;
 use zmesh_partition::PARTITIONS;
 
 use super::Shared;
@@ -118,12 +118,7 @@ fn copy_gossip(metrics: &Metrics, gossip: &zmesh_gossip::Stats) {
     raise(&catalogue::STALLS, gossip.stalls);
     raise(&catalogue::SYNCS, gossip.syncs);
     metrics.set(&catalogue::HEALTH, &[], gossip.health as f64);
-    metrics.copy(
-        &catalogue::PROBE_RTT,
-        &RTT_BOUNDS,
-        &gossip.rtt_counts,
-        gossip.rtt_sum,
-    );
+    metrics.copy(&catalogue::PROBE_RTT, &gossip.rtt_counts, gossip.rtt_sum);
     let probes = |stage, count: u64| metrics.raise(&catalogue::PROBES, &[stage], count as f64);
     probes("started", gossip.probes);
     probes("indirect", gossip.probes_indirect);
@@ -186,7 +181,7 @@ fn copy_messages(metrics: &Metrics, stats: &Stats) {
         stats.moving_partitions as f64,
     );
     let times = |metric, times: &Times| {
-        metrics.copy(metric, &Times::BOUNDS, times.counts(), times.sum());
+        metrics.copy(metric, times.counts(), times.sum());
     };
     times(&catalogue::DONE_SECONDS, &stats.done_times);
     times(&catalogue::PARTITION_MOVE_WAIT, &stats.move_times);
@@ -222,7 +217,7 @@ fn copy_requests(metrics: &Metrics, stats: &services::Stats) {
         metrics.raise(&catalogue::REQUESTS, &[name], count as f64);
     }
     let (counts, sum) = (stats.answered.counts(), stats.answered.sum());
-    metrics.copy(&catalogue::REQUEST_SECONDS, &Times::BOUNDS, counts, sum);
+    metrics.copy(&catalogue::REQUEST_SECONDS, counts, sum);
     for (gauge, count) in [
         (&catalogue::REQUESTS_IN_FLIGHT, stats.in_flight),
         (&catalogue::REQUESTS_WAITING, stats.waiting),

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use foldhash::fast::FixedState;
 
 use super::lane::{Lane, LaneId, Pushed, Waiting};
-use super::own::{self, DROPPED_TOPIC, EVENT_TOPIC, READY_TOPIC, RESERVED};
+use super::own::{self, DROPPED_TOPIC, EVENT_TOPIC, OWN, READY_TOPIC};
 use super::prefixes::{PrefixIndex, SetId};
 use super::queue::{Circumstances, Popped, Queue, Segment};
 use super::rules::Rules;
@@ -163,7 +163,7 @@ impl Clients {
             // What the node itself says goes on.
             let all = client
                 .subscriptions
-                .extract_if(|prefix, _| !prefix.starts_with(RESERVED));
+                .extract_if(|prefix, _| !prefix.starts_with(OWN));
             held.extend(all.map(|(prefix, _)| (*id, prefix)));
         }
         held.sort_unstable();
@@ -347,7 +347,7 @@ impl Clients {
     pub(crate) fn watchers_of(&self, topic: &[u8]) -> Vec<ClientId> {
         let asks = |client: &Client| {
             // As many looks as the topic is long, however many prefixes there are.
-            let mut prefixes = (RESERVED.len()..=topic.len()).map(|end| &topic[..end]);
+            let mut prefixes = (OWN.len()..=topic.len()).map(|end| &topic[..end]);
             !client.event_prefixes.is_empty()
                 && prefixes.any(|prefix| client.event_prefixes.contains(prefix))
         };

@@ -100,7 +100,10 @@ impl Lane {
         // What `block` lets wait is bounded by the publishers' budgets already.
         let crowded = push.crowded && self.config.policy != QueuePolicy::Block;
         if self.is_full() || crowded {
-            self.full_since.get_or_insert(push.now);
+            // One that holds nothing is none that its subscriber leaves full.
+            if self.bytes > 0 {
+                self.full_since.get_or_insert(push.now);
+            }
             match self.config.policy {
                 QueuePolicy::DropNewest => {
                     self.refuse(&segment, push);

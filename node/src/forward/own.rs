@@ -6,8 +6,11 @@ use super::DropReason;
 use super::queue::Segment;
 use crate::zmtp::frames;
 
-/// Topics that begin like this are spoken by nodes only, each to its own clients.
-pub(crate) const RESERVED: &[u8] = b"$zmesh.";
+/// Topics that begin like this are no client's: what is published on them is dropped.
+pub(crate) const RESERVED: &[u8] = b"$";
+
+/// Topics that begin like this are spoken by nodes, each to its own clients.
+pub(crate) const OWN: &[u8] = b"$zmesh.";
 
 /// Topic of the messages that tell a client that a subscription of its is in force everywhere.
 pub(crate) const READY_TOPIC: &[u8] = b"$zmesh.ready";
@@ -60,7 +63,7 @@ pub(crate) fn event(topic: &[u8], json: &[u8]) -> Segment {
 /// Whether who subscribes to this prefix asks for one of these topics. A prefix of the name will
 /// do, as with any topic, but not one so short that it was meant for something else.
 pub(crate) fn asks_for(topic: &[u8], prefix: &[u8]) -> bool {
-    prefix.starts_with(RESERVED) && topic.starts_with(prefix)
+    prefix.starts_with(OWN) && topic.starts_with(prefix)
 }
 
 /// Word that a subscription is in force everywhere.

@@ -237,6 +237,32 @@ mod tests {
     }
 
     #[test]
+    fn one_that_holds_nothing_is_not_full_whatever_the_others_hold() {
+        let crowded = |told| Circumstances {
+            crowded: true,
+            told,
+            now: Time::from_secs(1),
+        };
+        let full_since = |queue: &Queue| queue.lanes()[0].full_since();
+        let mut queue = Queue::new(room(DropNewest));
+        let mut push = |told| queue.push(segment(0), A, room(DropNewest), crowded(told));
+        assert_eq!(
+            (push(false), push(true)),
+            (Pushed::Refused, Pushed::Refused)
+        );
+        assert_eq!(full_since(&queue), None);
+        let push = |queue: &mut Queue| queue.push(segment(0), A, room(DropNewest), crowded(true));
+        assert_eq!(push(&mut queue), Pushed::Refused);
+        assert_eq!(
+            full_since(&queue),
+            Some(Time::from_secs(1)),
+            "word of drops waits"
+        );
+        assert_eq!(drained(&mut queue), [-4]);
+        assert_eq!(full_since(&queue), None);
+    }
+
+    #[test]
     fn gaps_that_meet_become_one() {
         let (mut queue, _) = filled(DropNewest);
         push_all(&mut queue, &[(3, A, DropNewest)]);

@@ -1,7 +1,7 @@
 //! Clients subscribe and unsubscribe; the other nodes hear of it; the clients hear when all have.
 
 use super::interest::{Change, MAX_PREFIX_BYTES};
-use super::own::{self, RESERVED};
+use super::own::{self, OWN};
 use super::peers::Message;
 use super::router::{Output, Router, SELF};
 use super::{ClientId, Time};
@@ -48,7 +48,7 @@ impl Router {
         if full && !state.subscriptions.contains_key(prefix) {
             return Err(SubscribeError::TooMany);
         }
-        if self.clients.is_withdrawn() && !prefix.starts_with(RESERVED) {
+        if self.clients.is_withdrawn() && !prefix.starts_with(OWN) {
             return Ok(());
         }
         let Some(state) = self.clients.get_mut(client) else {
@@ -58,7 +58,7 @@ impl Router {
         if !state.subscribe(prefix) {
             return Ok(());
         }
-        if prefix.starts_with(RESERVED) {
+        if prefix.starts_with(OWN) {
             if !wanted_ready {
                 self.tell_what_is_ready(client, now);
             }

@@ -3,7 +3,10 @@
 //! Labels are bounded: lists in this code, names of members, and at most twenty topics. Every
 //! series also has the labels `cluster` and `node`.
 
+use zmesh_gossip::RTT_BOUNDS;
+
 use super::metric::{Metric, counter, gauge, histogram};
+use crate::forward::Times;
 
 /// Every metric of a node but those of its process (`process_*`).
 pub const METRICS: &[Metric] = &[
@@ -195,6 +198,7 @@ pub(crate) const JOINS_REFUSED: Metric = counter(
 );
 pub(crate) const PROBE_RTT: Metric = histogram(
     "zmesh_gossip_probe_rtt_seconds",
+    &RTT_BOUNDS,
     "Time until a member answered a probe.",
 );
 pub(crate) const PROBES: Metric = counter(
@@ -226,6 +230,7 @@ pub(crate) const GOSSIP_CLOSED: Metric = counter(
 );
 pub(crate) const GOSSIP_LAG: Metric = histogram(
     "zmesh_gossip_lag_seconds",
+    &Times::BOUNDS,
     "How late the gossip thread came to what it had to do: it is starved if this grows.",
 );
 
@@ -290,6 +295,7 @@ pub(crate) const SUBSCRIPTIONS: Metric = gauge(
 );
 pub(crate) const SUBSCRIPTION_READY: Metric = histogram(
     "zmesh_subscription_ready_seconds",
+    &Times::BOUNDS,
     "Time from a subscription until every member has acknowledged it.",
 );
 pub(crate) const QUEUED_BYTES: Metric = gauge(
@@ -344,6 +350,7 @@ pub(crate) const DONE: Metric = counter(
 );
 pub(crate) const DONE_SECONDS: Metric = histogram(
     "zmesh_message_done_seconds",
+    &Times::BOUNDS,
     "From when a message was taken here until it was known to be with every node that wants \
      it, by one clock; acknowledgements wait up to a millisecond for each other.",
 );
@@ -365,6 +372,7 @@ pub(crate) const REQUESTS: Metric = counter(
 );
 pub(crate) const REQUEST_SECONDS: Metric = histogram(
     "zmesh_request_seconds",
+    &Times::BOUNDS,
     "Time from a request until its answer, of those that were answered.",
 );
 pub(crate) const REQUESTS_IN_FLIGHT: Metric = gauge(
@@ -462,6 +470,7 @@ pub(crate) const PARTITION_MOVES: Metric = counter(
 );
 pub(crate) const PARTITION_MOVE_WAIT: Metric = histogram(
     "zmesh_partition_move_wait_seconds",
+    &Times::BOUNDS,
     "How long messages of a partition that moved waited for its old owner.",
 );
 pub(crate) const MOVING_PARTITIONS: Metric = gauge(
@@ -472,6 +481,7 @@ pub(crate) const MOVING_PARTITIONS: Metric = gauge(
 
 pub(crate) const DATA_LAG: Metric = histogram(
     "zmesh_data_lag_seconds",
+    &Times::BOUNDS,
     "How late the data thread came to what it had to do, looked at four times a second.",
 );
 pub(crate) const EVENTS: Metric = counter(

@@ -32,8 +32,8 @@ impl Family {
                 registry.register(Box::new(gauges.clone()))?;
                 Self::Gauge(gauges)
             }
-            Kind::Histogram => {
-                let copied = Copied::new(metric)?;
+            Kind::Histogram(bounds) => {
+                let copied = Copied::new(metric, bounds)?;
                 registry.register(Box::new(copied.clone()))?;
                 Self::Histogram(copied)
             }
@@ -41,35 +41,40 @@ impl Family {
     }
 }
 
-/// A histogram that is counted elsewhere, or here, by bounds that are set with the first numbers.
+/// A histogram that is counted elsewhere, or here. All of its buckets are there from the start: one
+/// that appeared with its first count would have no rate then.
 #[derive(Clone, Debug)]
 pub(super) struct Copied {
     desc: Desc,
+    bounds: &'static [Duration],
     numbers: Arc<Mutex<Numbers>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 struct Numbers {
-    bounds: &'static [Duration],
     /// One more than bounds.
     counts: Vec<u64>,
     sum: Duration,
 }
 
 impl Copied {
-    fn new(metric: &Metric) -> Result<Self, prometheus::Error> {
+    fn new(metric: &Metric, bounds: &'static [Duration]) -> Result<Self, prometheus::Error> {
         let (name, help) = (metric.name.into(), metric.help.into());
         Ok(Self {
             desc: Desc::new(name, help, Vec::new(), Default::default())?,
-            numbers: Arc::default(),
+            bounds,
+            numbers: Arc::new(Mutex::new(Numbers {
+                counts: vec![0; bounds.len() + 1],
+                sum: Duration::ZERO,
+            })),
         })
     }
 
     /// Takes over what was counted elsewhere.
-    pub(super) fn copy(&self, bounds: &'static [Duration], counts: &[u64], sum: Duration) {
+    pub(super) fn copy(&self, counts: &[u64], sum: Duration) {
+        debug_assert_eq!(counts.len(), self.bounds.len() + 1);
         self.change(|numbers| {
             *numbers = Numbers {
-                bounds,
                 counts: counts.to_vec(),
                 sum,
             };
@@ -77,13 +82,9 @@ impl Copied {
     }
 
     /// Counts one time.
-    pub(super) fn observe(&self, bounds: &'static [Duration], time: Duration) {
+    pub(super) fn observe(&self, time: Duration) {
         self.change(|numbers| {
-            if numbers.counts.is_empty() {
-                numbers.bounds = bounds;
-                numbers.counts = vec![0; bounds.len() + 1];
-            }
-            let bucket = bounds.partition_point(|bound| *bound < time);
+            let bucket = self.bounds.partition_point(|bound| *bound < time);
             numbers.counts[bucket] += 1;
             numbers.sum += time;
         });
@@ -105,7 +106,7 @@ impl Collector for Copied {
         let mut histogram = Histogram::default();
         let mut buckets = Vec::new();
         let mut below = 0;
-        for (bound, count) in numbers.bounds.iter().zip(&numbers.counts) {
+        for (bound, count) in self.bounds.iter().zip(&numbers.counts) {
             below += count;
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(bound.as_secs_f64());

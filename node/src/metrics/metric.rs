@@ -1,5 +1,7 @@
 //! What a metric is.
 
+use std::time::Duration;
+
 /// What kind of metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -7,8 +9,8 @@ pub enum Kind {
     Counter,
     /// Rises and falls.
     Gauge,
-    /// Counts by upper bounds, with a sum.
-    Histogram,
+    /// Counts by these upper bounds, with a sum.
+    Histogram(&'static [Duration]),
 }
 
 /// One metric.
@@ -53,10 +55,14 @@ pub(super) const fn gauge(
 }
 
 /// A histogram without labels.
-pub(super) const fn histogram(name: &'static str, help: &'static str) -> Metric {
+pub(super) const fn histogram(
+    name: &'static str,
+    bounds: &'static [Duration],
+    help: &'static str,
+) -> Metric {
     Metric {
         name,
-        kind: Kind::Histogram,
+        kind: Kind::Histogram(bounds),
         labels: &[],
         help,
     }
