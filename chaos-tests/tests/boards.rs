@@ -51,6 +51,7 @@ fn a_board_with_mistakes_is_complained_about() {
     board.panels[1].grid_pos = board.panels[0].grid_pos;
     board.panels[1].id = board.panels[0].id;
     board.panels[2].kind = "graph".into();
+    board.templating.list[1].name = "colour".into();
     board.panels[3].targets[0].expr = "sum by (colour) (zmesh_nothing)".into();
     board.panels[3].targets[0].legend_format = "{{node}}".into();
     let wrong = check::complaints(name, &board).join("\n");
@@ -62,6 +63,7 @@ fn a_board_with_mistakes_is_complained_about() {
         "has the label colour",
         "the legend names node",
         "does not choose by $cluster",
+        "no panel asks for its variable colour",
     ] {
         assert!(wrong.contains(part), "{part} is not in:\n{wrong}");
     }

@@ -292,3 +292,58 @@ fn a_lost_stream_is_said_and_comes_back_by_itself() {
     mesh.nodes[1].signal("CONT");
     browser.wait_text("#fact-members", "2 members alive");
 }
+
+/// Words whose colour is too near to what is behind them: WCAG 2.2 asks for a contrast of 4.5.
+const FAINT: &str = r#"
+const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+const pixel = (colours) => {
+  canvas.clearRect(0, 0, 1, 1);
+  for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+  return canvas.getImageData(0, 0, 1, 1).data;
+};
+const luminance = ([red, green, blue]) => {
+  const linear = (byte) => {
+    const it = byte / 255;
+    return it <= 0.04045 ? it / 12.92 : ((it + 0.055) / 1.055) ** 2.4;
+  };
+  return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+};
+const faint = [];
+let seen = 0;
+for (const element of document.body.querySelectorAll("*")) {
+  const words = [...element.childNodes].filter((it) => it.nodeType === 3 && it.data.trim());
+  if (!words.length || !element.checkVisibility()) continue;
+  seen += 1;
+  const behind = [];
+  for (let it = element; it; it = it.parentElement) {
+    behind.unshift(getComputedStyle(it).backgroundColor);
+  }
+  const style = getComputedStyle(element);
+  const colour = element instanceof SVGElement ? style.fill : style.color;
+  const back = luminance(pixel(behind));
+  const front = luminance(pixel([...behind, colour]));
+  const contrast = (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
+  if (contrast < 4.5) faint.push(`${words[0].data.trim()}: ${contrast.toFixed(2)}`);
+}
+const back = luminance(pixel([getComputedStyle(document.body).backgroundColor]));
+return { faint, seen, dark: back < 0.1 };
+"#;
+
+#[test]
+fn every_word_can_be_read_in_the_light_and_in_the_dark() {
+    let mesh = Mesh::start(1);
+    for dark in [false, true] {
+        let browser = Browser::start(1280, 800, dark);
+        browser.open(&format!("http://{}/", mesh.nodes[0].client));
+        browser.wait_text("#live", "live, seen from n1");
+        for count in [100, 3] {
+            let mut told = made_up(count);
+            told.at_ms = 4_000_000_000_000;
+            render(&browser, &told);
+            let found = browser.run(FAINT, &[]);
+            assert_eq!(found["dark"], dark);
+            assert!(found["seen"].as_u64() > Some(50), "{found}");
+            assert_eq!(found["faint"], json!([]), "dark: {dark}");
+        }
+    }
+}

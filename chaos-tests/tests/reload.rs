@@ -1,9 +1,10 @@
 //! Settings that change while the node runs: a SIGHUP reads them again, all of them or none.
 #![cfg(target_os = "linux")]
 
+use chaos_tests::live::mesh::new_cluster;
 use chaos_tests::live::raw::Raw;
 use chaos_tests::live::socket::publisher;
-use chaos_tests::live::{Mesh, Node, Options, new_cluster, wait};
+use chaos_tests::live::{Mesh, Node, Options, wait};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use std::fs::File;
 use std::io::Write;

@@ -56,6 +56,12 @@ pub fn complaints(name: &str, board: &Board) -> Vec<String> {
     if ids.len() != board.panels.len() {
         found.push("two panels have the same id".into());
     }
+    for variable in &board.templating.list {
+        let (name, kind) = (&variable.name, &variable.kind);
+        if kind == "query" && !asks_for(board, name) {
+            found.push(format!("no panel asks for its variable {name}"));
+        }
+    }
     for (number, panel) in board.panels.iter().enumerate() {
         let wrong = of_panel(panel).into_iter();
         found.extend(wrong.map(|what| format!("{}: {what}", panel.title)));
@@ -69,6 +75,11 @@ pub fn complaints(name: &str, board: &Board) -> Vec<String> {
         .iter()
         .map(|what| format!("{name}.json: {what}"))
         .collect()
+}
+
+fn asks_for(board: &Board, variable: &str) -> bool {
+    let mut targets = board.panels.iter().flat_map(|panel| &panel.targets);
+    targets.any(|target| target.expr.contains(&format!("${variable}")))
 }
 
 fn overlap(a: GridPos, b: GridPos) -> bool {

@@ -17,6 +17,25 @@ pub struct Board {
     pub schema_version: u32,
     /// What it shows.
     pub panels: Vec<Panel>,
+    /// What people choose by.
+    pub templating: Templating,
+}
+
+/// What people choose by.
+#[derive(Debug, Deserialize)]
+pub struct Templating {
+    /// Each has a field above the panels.
+    pub list: Vec<Variable>,
+}
+
+/// Something to choose by.
+#[derive(Debug, Deserialize)]
+pub struct Variable {
+    /// `$name` in an expression.
+    pub name: String,
+    /// `query` takes its values from Prometheus.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 /// A panel.

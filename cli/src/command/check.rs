@@ -48,12 +48,20 @@ pub(crate) struct CheckArgs {
     /// How many members there should be; without it, no member may be dead
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     members: Option<u32>,
-    /// Time between the two looks
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    /// Time between the two looks, at least 1s: an answer may be half a second old
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     interval: Duration,
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Nagios)]
     format: Format,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_secs(1) {
+        return Err("must be at least 1s: both looks would see the same".into());
+    }
+    Ok(interval)
 }
 
 /// For whom the answer is.

@@ -77,6 +77,7 @@ fn text(report: &Trace) -> String {
 
 fn detail(hop: &Hop) -> String {
     match hop.what.as_str() {
+        "taken" if hop.to.is_empty() => "kept while its partition moves to another owner".into(),
         "taken" => format!("for the owner, {}", hop.to.join(", ")),
         "served" if hop.to.is_empty() => "nobody wants it".into(),
         "served" => format!("to {}", hop.to.join(", ")),
@@ -117,6 +118,10 @@ fn missing(report: &Trace) -> (&'static str, String) {
     };
     match (hop("taken"), hop("served")) {
         (None, _) => ("it was not taken", String::new()),
+        (Some(taken), None) if taken.to.is_empty() => {
+            let text = "its partition is moving to another owner; trace it again";
+            (text, String::new())
+        }
         (Some(taken), None) => ("not served yet by ", taken.to.join(", ")),
         (Some(_), Some(served)) => {
             let open = served.to.iter().filter(|name| !delivered(name));
@@ -174,6 +179,10 @@ mod tests {
             ..Trace::default()
         };
         assert!(text(&report).contains("not served yet by n2"));
+        report.hops[0].to.clear();
+        assert!(text(&report).contains("taken  kept while its partition moves"));
+        assert!(text(&report).contains("NOT DONE in time: its partition is moving"));
+        report.hops[0].to.push("n2".into());
         report.hops.push(hop("n2", "served", 1010, &["n1", "n3"]));
         report.hops.push(hop("n1", "delivered", 1020, &[]));
         assert!(text(&report).contains("not delivered yet at n3"));
