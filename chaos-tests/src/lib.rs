@@ -6,5 +6,6 @@ pub mod fuzz;
 pub mod live;
 pub mod live_chaos;
 pub mod page;
+pub mod scrape_cost;
 pub mod sim;
 pub mod tidy;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chaos_tests::boards::command::{self, Boards};
 use chaos_tests::live_chaos::{self, LiveArgs};
+use chaos_tests::scrape_cost::{self, ScrapeArgs};
 use chaos_tests::sim::plan::Plan;
 use chaos_tests::sim::search::{Search, search};
 use chaos_tests::sim::swarm;
@@ -30,6 +31,8 @@ enum Verb {
     Detect(chaos_tests::sim::detect::Detect),
     /// Draws each Grafana board as a picture, from a real Prometheus
     Boards(Boards),
+    /// What a scrape costs a node, idle and under full load: figures for the README
+    Scrape(ScrapeArgs),
     /// Prints docs/metrics.md: every metric of a node, and the boards that show it
     Metrics,
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Live(live) => ended(live_chaos::run(&live)),
         Verb::Detect(detect) => detect.run(),
         Verb::Boards(boards) => ended(boards.run()),
+        Verb::Scrape(scrape) => ended(scrape_cost::run(scrape)),
         Verb::Metrics => ended(command::metrics()),
     }
 }
