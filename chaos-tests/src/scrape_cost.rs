@@ -32,7 +32,7 @@ pub fn run(args: ScrapeArgs) -> Result<()> {
 
 /// One after the other, from one connection each, as Prometheus may do it.
 fn idle(node: &Node, scrapes: u32) -> Result<()> {
-    let before = data_thread(node)?;
+    let before = processor(node)?;
     let mut bytes = 0;
     let mut times = Vec::new();
     for _ in 0..scrapes {
@@ -41,7 +41,11 @@ fn idle(node: &Node, scrapes: u32) -> Result<()> {
         times.push(begun.elapsed());
     }
     let wall: Duration = times.iter().sum();
-    let busy = data_thread(node)?.saturating_sub(before);
+    let after = processor(node)?;
+    let [data, all] = [0, 1].map(|it| {
+        let busy = after[it].saturating_sub(before[it]);
+        busy.as_secs_f64() * 1e6 / f64::from(scrapes)
+    });
     times.sort_unstable();
     let at = |share: f64| millis(times[((times.len() - 1) as f64 * share) as usize]);
     println!("idle, {scrapes} scrapes of {} kB:", bytes / 1000);
@@ -52,8 +56,8 @@ fn idle(node: &Node, scrapes: u32) -> Result<()> {
         at(1.0)
     );
     println!(
-        "  the data thread ran for {:.0} µs a scrape, its other work of these {:.1} s included",
-        busy.as_secs_f64() * 1e6 / f64::from(scrapes),
+        "  processor time a scrape: data thread {data:.0} µs, whole node {all:.0} µs (with all else \
+         that it did in these {:.1} s)",
         wall.as_secs_f64()
     );
     Ok(())
@@ -87,8 +91,11 @@ fn loaded(mesh: &Mesh, pairs: u32) -> Result<()> {
         rates[usize::from(with)].push(bytes as f64 / begun.elapsed().as_secs_f64() / 1e6);
     }
     ensure!(load.is_running()?, "the load has ended before its time");
+    // Of each second with its neighbour without, since the load itself has its tides.
+    let pairs_of = rates[1].iter().zip(&rates[0]);
+    let ratios: Vec<f64> = pairs_of.map(|(with, without)| with / without).collect();
+    let ratio = Figures::of(&ratios);
     let [without, with] = rates.map(|rates| Figures::of(&rates));
-    let error = (with.error / with.mean).hypot(without.error / without.mean);
     println!("full load, MB/s on the loopback, {pairs} seconds each:");
     println!(
         "  without scrapes: mean {:.1}, median {:.1}",
@@ -99,9 +106,13 @@ fn loaded(mesh: &Mesh, pairs: u32) -> Result<()> {
         with.mean, with.median
     );
     println!(
-        "  ratio of the means {:.3} ± {error:.3} (standard error), of the medians {:.3}",
+        "  ratio of the means {:.3}, of the medians {:.3}; of neighbours: median {:.3}, mean {:.3} \
+         with a standard error of {:.3}",
         with.mean / without.mean,
-        with.median / without.median
+        with.median / without.median,
+        ratio.median,
+        ratio.mean,
+        ratio.error
     );
     let times = Figures::of(&times);
     println!("  a scrape meanwhile: median {:.1} ms", times.median);
@@ -122,20 +133,22 @@ fn scrape(node: &Node) -> Result<usize> {
     Ok(page.len())
 }
 
-/// How long the data thread of a node has run on a processor.
-fn data_thread(node: &Node) -> Result<Duration> {
+/// How long the data thread of a node has run on a processor, and all its threads together.
+fn processor(node: &Node) -> Result<[Duration; 2]> {
     let tasks = format!("/proc/{}/task", node.pid());
+    let mut times = [Duration::ZERO; 2];
     for task in fs::read_dir(&tasks).context("this needs Linux")? {
         let path = task?.path();
+        let text = fs::read_to_string(path.join("schedstat"))?;
+        let nanos = text.split(' ').next().and_then(|it| it.parse().ok());
+        let time = nanos.map(Duration::from_nanos);
+        let time = time.context("schedstat has no number")?;
         if fs::read_to_string(path.join("comm"))?.trim() == "data" {
-            let text = fs::read_to_string(path.join("schedstat"))?;
-            let nanos = text.split(' ').next().and_then(|it| it.parse().ok());
-            return nanos
-                .map(Duration::from_nanos)
-                .context("schedstat has no number");
+            times[0] = time;
         }
+        times[1] += time;
     }
-    bail!("no data thread in {tasks}")
+    Ok(times)
 }
 
 /// All bytes over the loopback so far.
