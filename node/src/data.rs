@@ -187,13 +187,13 @@ fn tell_topology(hub: &Hub, topology: Topology) {
     let here = topology.peers.iter().map(|peer| peer.instance).collect();
     let ring = Arc::clone(&topology.ring);
     hub.input(|router, now| router.handle_topology(topology, now));
-    hub.serve(|services, now| services.handle_topology(here, ring, now));
+    hub.input_services(|services, now| services.handle_topology(here, ring, now));
 }
 
 /// Ends requests whose time is up.
 async fn keep_time_of_requests(hub: Rc<Hub>) {
     loop {
-        let due = hub.look_at_services(|services| services.next_deadline());
+        let due = hub.look_services(|services| services.next_deadline());
         let wait = async {
             match due {
                 Some(due) => tokio::time::sleep(due.saturating_sub(hub.now())).await,
@@ -201,7 +201,7 @@ async fn keep_time_of_requests(hub: Rc<Hub>) {
             }
         };
         tokio::select! {
-            () = wait => hub.serve(|services, now| services.handle_timeout(now)),
+            () = wait => hub.input_services(|services, now| services.handle_timeout(now)),
             () = hub.services_due.notified() => {}
         }
     }

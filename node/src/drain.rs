@@ -106,7 +106,7 @@ impl Look {
                 .count(),
             sent_away: clients.values().all(|it| sent_away(it.handle.parted.get())),
             owes_nothing: hub.look(|router| router.owes_nothing())
-                && hub.look_at_services(|services| services.owes_nothing()),
+                && hub.look_services(|services| services.owes_nothing()),
             is_interest_known: hub.look(|router| router.is_interest_known()),
         }
     }

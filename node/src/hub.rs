@@ -225,7 +225,7 @@ impl Hub {
     }
 
     /// One input to what requests go through; afterwards whoever is concerned is woken.
-    pub(crate) fn serve<T>(&self, input: impl FnOnce(&mut Services, Time) -> T) -> T {
+    pub(crate) fn input_services<T>(&self, input: impl FnOnce(&mut Services, Time) -> T) -> T {
         let mut services = self.services.borrow_mut();
         let due = services.next_deadline();
         let result = input(&mut services, self.now());
@@ -244,7 +244,7 @@ impl Hub {
     }
 
     /// A look at it.
-    pub(crate) fn look_at_services<T>(&self, look: impl FnOnce(&Services) -> T) -> T {
+    pub(crate) fn look_services<T>(&self, look: impl FnOnce(&Services) -> T) -> T {
         look(&self.services.borrow())
     }
 
@@ -269,7 +269,7 @@ impl Hub {
 
     /// The node begins to go: publishers are sent away.
     pub(crate) fn leave(&self) {
-        self.serve(|services, now| services.handle_leaving(now));
+        self.input_services(|services, now| services.handle_leaving(now));
         self.go(Going::Leaving);
     }
 

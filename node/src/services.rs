@@ -10,6 +10,7 @@
 
 mod asks;
 mod client;
+mod links;
 mod message;
 mod pools;
 mod verbs;
@@ -23,6 +24,7 @@ use zmesh_partition::{Partition, Table};
 
 use self::asks::Asks;
 use self::client::Client;
+use self::links::Links;
 pub use self::message::{Code, Message, RequestId, Seat};
 use self::pools::Pools;
 use self::verbs::Verb;
@@ -36,9 +38,6 @@ pub const MAX_SERVICE_BYTES: usize = 255;
 /// A worker takes at most so many requests at a time of one service.
 pub const MAX_CREDIT: u32 = 10_000;
 
-/// A link with so many messages waiting is slow: what is behind them must not hold on to buffers.
-const COPY_AFTER: usize = 64;
-
 /// What the core may hold, and how long requests may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -48,7 +47,9 @@ pub struct Limits {
     pub in_flight: usize,
     /// Requests of one client that have no answer yet; it is not read over that.
     pub client_in_flight: usize,
-    /// Bytes that wait for workers or for links, and those that wait for one client.
+    /// Requests of all clients of a node that have no answer yet.
+    pub node_in_flight: usize,
+    /// Bytes that wait for workers, for one link, or for one client.
     pub bytes: usize,
 }
 
@@ -58,6 +59,7 @@ impl Default for Limits {
             deadline: Time::from_secs(5),
             in_flight: 10_000,
             client_in_flight: 1000,
+            node_in_flight: 1_000_000,
             bytes: 64 << 20,
         }
     }
@@ -127,13 +129,10 @@ pub struct Services {
     pools: Pools,
     workers: Workers,
     clients: HashMap<ClientId, Client>,
-    /// What waits for the link to each node.
-    links: BTreeMap<Instance, VecDeque<Message>>,
+    links: Links,
     /// Requests that workers here have done and their owners have not been told of: told together,
     /// behind what waits for the link.
     rooms: BTreeMap<(Instance, Bytes, ClientId), u32>,
-    /// Bytes of bodies in `links`.
-    link_bytes: usize,
     /// From this node to itself.
     inbox: VecDeque<Message>,
     outputs: VecDeque<Output>,
@@ -153,9 +152,8 @@ impl Services {
             pools: Pools::default(),
             workers: Workers::default(),
             clients: HashMap::new(),
-            links: BTreeMap::new(),
+            links: Links::default(),
             rooms: BTreeMap::new(),
-            link_bytes: 0,
             inbox: VecDeque::new(),
             outputs: VecDeque::new(),
             leaving: false,
@@ -193,19 +191,20 @@ impl Services {
             self.ring_since = now;
         }
         let before = std::mem::replace(&mut self.here, here);
-        let peers = self.links.keys().copied();
-        let gone: Vec<Instance> = peers.filter(|peer| !self.here.contains(peer)).collect();
+        let gone: Vec<Instance> = self
+            .links
+            .peers()
+            .filter(|peer| !self.here.contains(peer))
+            .collect();
         let unsent: Vec<Message> = gone
             .iter()
-            .filter_map(|peer| self.links.remove(peer))
-            .flatten()
+            .flat_map(|peer| self.links.forget(*peer))
             .collect();
         let here = &self.here;
         self.rooms.retain(|(owner, _, _), _| here.contains(owner));
         self.forget_seats_of_gone();
         // First what never left: it is not lost.
         for message in unsent {
-            self.link_bytes -= message.body_bytes();
             self.take_back(message);
         }
         self.lose_asks_of_gone(&before, now);
@@ -237,21 +236,6 @@ impl Services {
             }
             _ => {}
         }
-    }
-
-    /// The link to a node has come up: nothing that was sent before counts on having arrived.
-    pub fn handle_link_up(&mut self, peer: Instance, now: Time) {
-        self.tell_seats(peer);
-        self.send(peer, Message::TellSeats);
-        self.settle(now);
-    }
-
-    /// The next message for the link to a node.
-    pub fn take_message(&mut self, peer: Instance) -> Option<Message> {
-        let waiting = self.links.get_mut(&peer).and_then(VecDeque::pop_front);
-        let message = waiting.or_else(|| self.take_room(peer))?;
-        self.link_bytes -= message.body_bytes();
-        Some(message)
     }
 
     fn take_room(&mut self, owner: Instance) -> Option<Message> {
@@ -332,7 +316,7 @@ impl Services {
     /// Whether nothing is left that this node has to do for anyone.
     pub fn owes_nothing(&self) -> bool {
         let idle = self.asks.len() == 0 && self.pools.waiting() == 0;
-        idle && self.workers.are_idle() && self.links.values().all(VecDeque::is_empty)
+        idle && self.workers.are_idle() && self.links.are_empty()
     }
 
     /// The node is about to go: its workers get nothing new.
@@ -391,28 +375,6 @@ impl Services {
         }
     }
 
-    /// Puts a message on its way.
-    fn send(&mut self, to: Instance, message: Message) {
-        if to == self.me {
-            self.inbox.push_back(message);
-            return;
-        }
-        if !self.here.contains(&to) {
-            return;
-        }
-        let link = self.links.entry(to).or_default();
-        let message = if link.len() < COPY_AFTER {
-            message
-        } else {
-            message.compact()
-        };
-        self.link_bytes += message.body_bytes();
-        if link.is_empty() {
-            self.outputs.push_back(Output::Link(to));
-        }
-        link.push_back(message);
-    }
-
     /// Tells an owner that a worker has done a request.
     fn send_room(&mut self, owner: Instance, service: Bytes, worker: ClientId) {
         if owner == self.me {
@@ -424,7 +386,7 @@ impl Services {
             });
         } else if self.here.contains(&owner) {
             *self.rooms.entry((owner, service, worker)).or_default() += 1;
-            if self.links.get(&owner).is_none_or(VecDeque::is_empty) {
+            if self.links.is_empty(owner) {
                 self.outputs.push_back(Output::Link(owner));
             }
         }
@@ -434,10 +396,5 @@ impl Services {
     fn owner_of(&self, service: &[u8]) -> Instance {
         let mut owners = self.ring.owners(Partition::of_topic(service));
         owners.next().unwrap_or(self.me)
-    }
-
-    /// Whether there is no room for another body.
-    fn is_full(&self) -> bool {
-        self.link_bytes + self.pools.bytes() >= self.limits.bytes
     }
 }

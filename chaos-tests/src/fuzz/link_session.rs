@@ -12,7 +12,7 @@ use zmesh_node::config::QueuePolicy;
 use zmesh_node::forward::{
     Batch, ClientId, Header, Instance, Message, Named, Output, Peer, Router, Topology,
 };
-use zmesh_node::link::wire;
+use zmesh_node::link::wire::{self, Carried};
 use zmesh_partition::Partition;
 
 pub(super) use self::messages::messages;
@@ -176,8 +176,8 @@ impl Run {
         let chunk = framed(&mut Script::new(script.bytes(length)));
         let span = message(&chunk).expect("it was framed by the rules");
         match wire::decode(&chunk, &span, peer) {
-            Ok(Some(message)) => self.hear(peer, dialer, message),
-            Ok(None) => {}
+            Ok(Carried::Core(message)) => self.hear(peer, dialer, message),
+            Ok(Carried::Request(_) | Carried::Nothing) => {}
             Err(_) => self.hang_up(peer, dialer),
         }
     }

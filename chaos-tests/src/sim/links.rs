@@ -370,7 +370,7 @@ impl Links {
                     router.handle_accepted(peer, now);
                 }
                 Some(peer) => {
-                    let message = wire::decode(&chunk, &span, peer).ok()??;
+                    let message = wire::decode(&chunk, &span, peer).ok()?.core()?;
                     outside.watch.message(self.process, peer, &message, router);
                     router.handle_message(peer, message, now).ok()?;
                 }

@@ -37,7 +37,7 @@ impl Look {
         }
         hub.look(|router| Self {
             stats: hub.stats(),
-            services: hub.look_at_services(|services| services.stats()),
+            services: hub.look_services(|services| services.stats()),
             peers: router.peer_stats().collect(),
             topics: router.topics(),
             connections,

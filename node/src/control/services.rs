@@ -43,7 +43,7 @@ pub(super) async fn services(State(shared): Asked) -> Response {
 }
 
 async fn here(shared: &Shared) -> Option<report::Services> {
-    let ask = |hub: &crate::hub::Hub| hub.look_at_services(|services| services.list(LISTED));
+    let ask = |hub: &crate::hub::Hub| hub.look_services(|services| services.list(LISTED));
     let listed = shared.data.ask(ask).await?;
     let view = Arc::clone(&shared.view.borrow());
     let names = view.names();

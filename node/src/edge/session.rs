@@ -27,18 +27,11 @@ use crate::zmtp::pipe::Pipe;
 /// host is gone.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
-/// libzmq closes a connection on which it got a PING and then nothing for so long, with all that
+/// libzmq closes a connection on which it got a PING and then nothing for so long (a PING goes at
+/// least every 150 s, [`heartbeat::Pulse`]), with all that
 /// the kernel still holds of what was sent. A publisher whose node's host is gone leaves after this
 /// time; TCP alone takes a quarter of an hour, and an idle one never finds out.
 const PING_TTL: Duration = Duration::from_secs(300);
-
-/// So many ticks after the last PING the next one goes whatever is left to read: twice within
-/// [`PING_TTL`].
-const OVERDUE_TICKS: u32 = 15;
-
-/// A publisher that leaves so many questions without an answer is gone. Counted, not timed: a
-/// process that stood still asked nothing meanwhile, and finds the answers when it goes on.
-const UNANSWERED: u32 = 3;
 
 /// A publisher that goes on although the node has ended its side is closed when it could have been
 /// read for so long: ZeroMQ closes at once.
@@ -59,12 +52,9 @@ struct Session<'a> {
     scanned: Scanned,
     role: Role,
     heartbeats: bool,
-    /// Ticks since the last PING.
-    ticks: u32,
+    pulse: heartbeat::Pulse,
     /// Whether the last read left nothing.
     drained: bool,
-    /// Questions since it was last heard.
-    unanswered: u32,
     /// Messages in the pipe: where they end in all that was ever queued, how many, their bytes.
     unwritten: VecDeque<(u64, u32, usize)>,
     /// The node goes. A publisher that has not closed by then is closed.
@@ -92,9 +82,8 @@ pub(super) async fn run(
         scanned: Scanned::default(),
         role,
         heartbeats: role != Role::Subscriber && remote.minor > 0,
-        ticks: 0,
+        pulse: heartbeat::Pulse::default(),
         drained: true,
-        unanswered: 0,
         unwritten: VecDeque::new(),
         parting: None,
     };
@@ -110,7 +99,7 @@ pub(super) async fn run(
     hub.input(|router, _| router.handle_client_opened(id));
     match role {
         Role::Publisher => session.pipe.queue(subscribe_all(remote.minor)),
-        Role::Requester => hub.serve(|services, _| services.handle_client_opened(id)),
+        Role::Requester => hub.input_services(|services, _| services.handle_client_opened(id)),
         Role::Subscriber => {}
     }
     let reason = match session.serve().await {
@@ -122,7 +111,7 @@ pub(super) async fn run(
     hub.clients.borrow_mut().remove(&id);
     hub.input(|router, now| router.handle_client_closed(id, now));
     if role == Role::Requester {
-        hub.serve(|services, now| services.handle_client_closed(id, now));
+        hub.input_services(|services, now| services.handle_client_closed(id, now));
     }
     tell_disconnected(hub, peer, reason);
     reason
@@ -187,7 +176,7 @@ impl Session<'_> {
     fn may_read(&self) -> bool {
         match self.role {
             Role::Publisher => self.hub.input(|router, _| router.may_read(self.id)),
-            Role::Requester => self.hub.look_at_services(|it| it.may_read(self.id)),
+            Role::Requester => self.hub.look_services(|it| it.may_read(self.id)),
             Role::Subscriber => true,
         }
     }
@@ -200,7 +189,7 @@ impl Session<'_> {
         let going = self.hub.going.get();
         let is_publisher = self.role == Role::Publisher;
         let stays = going == Going::Not || !is_publisher && going == Going::Leaving;
-        if stays || !self.hub.look_at_services(|it| it.is_idle(self.id)) {
+        if stays || !self.hub.look_services(|it| it.is_idle(self.id)) {
             return Ok(());
         }
         if self.pipe.unwritten() == 0 && !self.parted() {
@@ -251,13 +240,10 @@ impl Session<'_> {
 
     /// Moves what waits in the core to the socket's queue. Returns whether anything was there.
     fn fill(&mut self) -> bool {
-        let mut any = false;
-        while self.role == Role::Requester && self.pipe.has_room() {
-            let segment = self.hub.serve(|services, _| services.take_segment(self.id));
-            let Some(segment) = segment else { break };
-            self.pipe.queue(segment);
-            any = true;
+        if self.role == Role::Requester {
+            return self.fill_answers();
         }
+        let mut any = false;
         while self.pipe.has_room() {
             let segment = self
                 .hub
@@ -275,6 +261,19 @@ impl Session<'_> {
         any
     }
 
+    fn fill_answers(&mut self) -> bool {
+        let mut any = false;
+        while self.pipe.has_room() {
+            let segment = self
+                .hub
+                .input_services(|services, _| services.take_segment(self.id));
+            let Some(segment) = segment else { break };
+            self.pipe.queue(segment);
+            any = true;
+        }
+        any
+    }
+
     async fn read(&mut self) -> Result<(), CloseReason> {
         for _ in 0..READS_PER_TURN {
             if !self.may_read() {
@@ -285,9 +284,9 @@ impl Session<'_> {
             match read {
                 Read::Blocked => return Ok(()),
                 Read::Closed => return Err(CloseReason::PeerClosed),
-                Read::More => self.unanswered = 0,
+                Read::More => self.pulse.heard(),
                 Read::Data(data) => {
-                    self.unanswered = 0;
+                    self.pulse.heard();
                     self.take(data)?;
                 }
             }
@@ -321,7 +320,7 @@ impl Session<'_> {
             Role::Publisher => self
                 .hub
                 .input(|router, now| router.handle_publish(self.id, &chunk, &spans, now)),
-            Role::Requester => self.hub.serve(|services, now| {
+            Role::Requester => self.hub.input_services(|services, now| {
                 for span in &spans {
                     services.handle_client_message(self.id, &chunk, span, now);
                 }
@@ -363,18 +362,20 @@ impl Session<'_> {
         if !self.heartbeats || self.parted() {
             return Ok(());
         }
-        if !reading {
-            self.unanswered = 0;
-        } else if self.unanswered >= UNANSWERED {
-            return Err(CloseReason::HeartbeatTimeout);
-        }
-        self.ticks += 1;
+        // Who has requests, or waits for answers, may have more to read than its queue takes (libzmq:
+        // 1000 messages), and then it does not come to the question.
+        let is_asker = self.role == Role::Requester;
+        let busy = is_asker && !self.hub.look_services(|it| it.is_idle(self.id));
         // A publisher that has ended leaves what it sent to its kernel, which drops all of it when
         // anything comes for it. Its end is seen behind what the kernel here has room for; what
         // waits beyond that is pinged as seldom as the patience of a living one allows.
-        let overdue = self.ticks >= OVERDUE_TICKS;
-        let read = reading && self.drained;
-        if read || overdue {
+        let seen = heartbeat::Seen {
+            heard: reading,
+            drained: self.drained,
+            busy,
+        };
+        let due = self.pulse.tick(seen);
+        if due.map_err(|_| CloseReason::HeartbeatTimeout)? {
             self.ping();
         }
         Ok(())
@@ -383,8 +384,7 @@ impl Session<'_> {
     fn ping(&mut self) {
         if self.pipe.has_room() && !self.pipe.peer_has_ended() {
             self.pipe.queue(Bytes::from(heartbeat::ping(PING_TTL)));
-            self.unanswered += 1;
-            self.ticks = 0;
+            self.pulse.asked();
         }
     }
 }

@@ -291,7 +291,9 @@ impl<'a> Link<'a> {
             if !self.pipe.has_room() {
                 break;
             }
-            let message = self.hub.serve(|services, _| services.take_message(peer));
+            let message = self
+                .hub
+                .input_services(|services, _| services.take_message(peer));
             let Some(message) = message else { break };
             wire::encode_request(message, |bytes| self.pipe.queue(bytes));
             any = true;
@@ -368,11 +370,11 @@ impl<'a> Link<'a> {
     fn hand_over(&mut self, peer: Instance, side: Side) -> Result<(), LinkError> {
         let Scanned { spans, chunk } = std::mem::take(&mut self.scanned);
         for span in &spans {
-            match (wire::decode_any(&chunk, span, peer)?, side) {
+            match (wire::decode(&chunk, span, peer)?, side) {
                 (Carried::Core(message), side) => self.give(peer, side, message)?,
                 (Carried::Request(message), Side::Accepted) => self
                     .hub
-                    .serve(|services, now| services.handle_message(peer, message, now)),
+                    .input_services(|services, now| services.handle_message(peer, message, now)),
                 (Carried::Request(_), Side::Dialed) => return Err(BadMessage::Direction.into()),
                 (Carried::Nothing, _) => {}
             }

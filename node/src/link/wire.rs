@@ -115,6 +115,16 @@ pub enum Carried {
     Nothing,
 }
 
+impl Carried {
+    /// The part of the forwarding core.
+    pub fn core(self) -> Option<Message> {
+        match self {
+            Self::Core(message) => Some(message),
+            Self::Request(_) | Self::Nothing => None,
+        }
+    }
+}
+
 /// Bytes that are not a link message.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
@@ -226,7 +236,7 @@ fn decode_within<const LIMIT: usize>(bytes: &[u8]) -> Result<Head, WireError> {
 }
 
 /// Decodes a message that arrived from a node; `origin` is that node.
-pub fn decode_any(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Carried, WireError> {
+pub fn decode(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Carried, WireError> {
     match decode_head(chunk, span)? {
         Head::Request(head) if span.frames <= 2 => {
             let body = (span.frames == 2).then(|| second_frame(chunk, span));
@@ -237,11 +247,6 @@ pub fn decode_any(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Carrie
             Ok(message.map_or(Carried::Nothing, Carried::Core))
         }
     }
-}
-
-/// The same, of what is for the forwarding core alone.
-pub fn decode(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Option<Message>, WireError> {
-    message(decode_head(chunk, span)?, chunk, span, origin)
 }
 
 fn message(
@@ -320,7 +325,7 @@ mod tests {
             panic!("no message")
         };
         assert_eq!(span.end as usize, chunk.len());
-        decode(&chunk, &span, origin).unwrap().unwrap()
+        decode(&chunk, &span, origin).unwrap().core().unwrap()
     }
 
     #[test]

@@ -94,8 +94,8 @@ impl Services {
         self.asks.asks.insert(number, ask);
         let deadline = now + self.limits.deadline;
         self.asks.deadlines.push(Reverse((deadline, number)));
-        if self.is_full() {
-            let text = "the node holds too many requests that wait: ask again later".into();
+        if self.asks.len() > self.limits.node_in_flight {
+            let text = "this node has too many requests that wait: ask later".into();
             return self.end_ask(number, Err((Code::Busy, text)), now);
         }
         let id = RequestId {

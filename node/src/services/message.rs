@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::links::OVERHEAD_BYTES;
 use crate::forward::{ClientId, compact};
 
 /// A request, unique in the mesh: the asker's process, and its number there.
@@ -150,13 +151,15 @@ impl Message {
         self
     }
 
-    /// Bytes of what a client has sent.
-    pub(super) fn body_bytes(&self) -> usize {
-        match self {
+    /// Bytes of memory while it waits.
+    pub(super) fn cost(&self) -> usize {
+        let held = match self {
             Self::Ask { body, .. } | Self::Work { body, .. } | Self::Answer { body, .. } => {
                 body.len()
             }
+            Self::Seats(seats) => seats.len() * OVERHEAD_BYTES,
             _ => 0,
-        }
+        };
+        OVERHEAD_BYTES + held
     }
 }

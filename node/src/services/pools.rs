@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::links::OVERHEAD_BYTES;
 use super::{Code, Message, RequestId, Seat, ServiceStats, Services, WorkerStats};
 use crate::forward::{ClientId, Instance, Time, compact};
 
@@ -37,6 +38,12 @@ struct Wait {
     body: Bytes,
 }
 
+impl Wait {
+    fn cost(&self) -> usize {
+        OVERHEAD_BYTES + self.body.len()
+    }
+}
+
 /// The workers of a service and what waits for them.
 #[derive(Debug, Default)]
 struct Pool {
@@ -47,9 +54,14 @@ struct Pool {
 
 impl Pool {
     /// The worker with the least to do, at the asker's node before others, the one that has waited
-    /// longest before others.
-    fn pick(&mut self, asker: Instance) -> Option<(Instance, ClientId)> {
-        let free = self.places.iter_mut().filter(|(_, place)| place.room > 0);
+    /// longest before others. `takes` says to which nodes requests can go.
+    fn pick(
+        &mut self,
+        asker: Instance,
+        takes: impl Fn(Instance) -> bool,
+    ) -> Option<(Instance, ClientId)> {
+        let free = self.places.iter_mut();
+        let free = free.filter(|((node, _), place)| place.room > 0 && takes(*node));
         let best = free
             .min_by_key(|((node, _), place)| (place.outstanding(), *node != asker, place.picked));
         let (worker, place) = best?;
@@ -69,7 +81,7 @@ impl Pool {
 #[derive(Debug, Default)]
 pub(super) struct Pools {
     pools: HashMap<Bytes, Pool>,
-    /// Requests that wait, and the bytes of their bodies.
+    /// Requests that wait, and the bytes that they take.
     waiting: usize,
     bytes: usize,
     /// When what waits is looked through, if anything does.
@@ -83,10 +95,6 @@ impl Pools {
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Every service with its workers, sorted by name; so many at most.
@@ -122,7 +130,7 @@ impl Pools {
 
     fn release(&mut self, wait: &Wait) {
         self.waiting -= 1;
-        self.bytes -= wait.body.len();
+        self.bytes -= wait.cost();
     }
 }
 
@@ -156,7 +164,9 @@ impl Services {
             let text = format!("{most} requests of this service are on their way: ask later");
             return self.tell_failed(id, Code::Busy, text);
         }
-        match pool.pick(Instance(id.asker)) {
+        let (links, most) = (&self.links, self.limits.bytes);
+        let takes = |node| !links.is_full(node, most);
+        match pool.pick(Instance(id.asker), takes) {
             Some(worker) => self.give(worker, id, service, body),
             None => self.wait_for_worker(id, service, body, now),
         }
@@ -175,17 +185,19 @@ impl Services {
         if !grace && known.is_none_or(|pool| pool.places.is_empty()) {
             return self.tell_no_worker(id);
         }
-        if self.is_full() {
+        if self.pools.bytes >= self.limits.bytes {
             let text = "the owner holds too many requests that wait: ask later".into();
             return self.tell_failed(id, Code::Busy, text);
         }
         self.pools.waiting += 1;
-        self.pools.bytes += body.len();
+
         self.pools.next_tick.get_or_insert(now + TICK);
         let until = now + self.limits.deadline;
         let body = compact(&body);
+        let wait = Wait { id, until, body };
+        self.pools.bytes += wait.cost();
         let pool = self.pools.pools.entry(service).or_default();
-        pool.waits.push_back(Wait { id, until, body });
+        pool.waits.push_back(wait);
     }
 
     fn give(
@@ -250,9 +262,12 @@ impl Services {
     }
 
     fn serve_waiting(&mut self, service: &Bytes) {
+        let most = self.limits.bytes;
         while let Some(pool) = self.pools.pools.get_mut(service)
             && let Some(first) = pool.waits.front()
-            && let Some(worker) = pool.pick(Instance(first.id.asker))
+            && let Some(worker) = pool.pick(Instance(first.id.asker), |node| {
+                !self.links.is_full(node, most)
+            })
             && let Some(wait) = pool.waits.pop_front()
         {
             self.pools.release(&wait);
@@ -296,7 +311,7 @@ impl Services {
                 .waits
                 .iter()
                 .filter(|it| lost(it))
-                .map(|it| it.body.len())
+                .map(Wait::cost)
                 .sum();
             pool.waits.retain(|wait| !lost(wait));
             self.pools.waiting -= before - pool.waits.len();

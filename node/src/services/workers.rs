@@ -64,7 +64,7 @@ impl Workers {
     }
 
     /// What an owner is to know.
-    fn seats_at(&self, owner: Instance) -> Vec<Seat> {
+    pub(super) fn seats_at(&self, owner: Instance) -> Vec<Seat> {
         let mut seats = Vec::new();
         for (id, worker) in &self.workers {
             let duties = worker.duties.iter().filter(|(_, duty)| duty.told == owner);
@@ -97,33 +97,27 @@ fn gone(worker: ClientId, service: Bytes) -> Message {
 }
 
 impl Services {
-    /// Tells an owner of all workers here, or of none if they are to get nothing new.
-    pub(super) fn tell_seats(&mut self, owner: Instance) {
-        // What was done since is in what is told now.
-        self.rooms.retain(|(of, _, _), _| *of != owner);
-        let seats = match self.leaving {
-            true => Vec::new(),
-            false => self.workers.seats_at(owner),
-        };
-        self.send(owner, Message::Seats(seats));
-    }
-
     /// A client serves something, or with another credit.
     pub(super) fn serve(&mut self, client: ClientId, service: Bytes, credit: u32) {
         let owner = self.owner_of(&service);
         let worker = self.workers.workers.entry(client).or_default();
         let is_new = !worker.duties.contains_key(&service);
-        let in_hand = worker.in_hand.values().filter(|it| **it == service).count() as u32;
         if is_new && worker.duties.len() >= MAX_SERVICES {
             let text = format!("a worker has at most {MAX_SERVICES} services");
             return self.refuse_worker(client, text);
         }
-        let duty = worker.duties.entry(service.clone()).or_insert(Duty {
-            credit,
-            in_hand,
-            queue: VecDeque::new(),
-            told: owner,
-        });
+        // It may have some from before it gave the service up.
+        let has = &worker.in_hand;
+        let in_hand = || has.values().filter(|it| **it == service).count() as u32;
+        let duty = worker
+            .duties
+            .entry(service.clone())
+            .or_insert_with(|| Duty {
+                credit,
+                in_hand: in_hand(),
+                queue: VecDeque::new(),
+                told: owner,
+            });
         let news = is_new || duty.credit != credit;
         duty.credit = credit;
         let (told, seat) = (duty.told, duty.seat(client, &service));
@@ -230,6 +224,7 @@ impl Services {
         let Some(worker) = self.workers.workers.remove(&client) else {
             return;
         };
+        self.rooms.retain(|(_, _, of), _| *of != client);
         for (service, duty) in worker.duties {
             self.give_up(client, service, duty);
         }

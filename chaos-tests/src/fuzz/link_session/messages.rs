@@ -19,7 +19,7 @@ pub(super) fn survives(message: &Message, from: Instance) {
     let span = self::message(&written).expect("a whole message");
     assert_eq!(span.end as usize, written.len());
     let read = wire::decode(&written, &span, from).expect("it was just written");
-    match (message, read.expect("no hello")) {
+    match (message, read.core().expect("a message of the core")) {
         (Message::Publish(sent) | Message::Deliver(sent), Message::Publish(read))
         | (Message::Publish(sent) | Message::Deliver(sent), Message::Deliver(read)) => {
             assert_eq!((sent.origin, &sent.headers), (read.origin, &read.headers));

@@ -99,7 +99,7 @@ impl Dial {
         };
         items.extend(carrying.read(now, outside)?);
         for (chunk, span) in items {
-            let message: Message = wire::decode(&chunk, &span, instance).ok()??;
+            let message: Message = wire::decode(&chunk, &span, instance).ok()?.core()?;
             outside.watch.answered(process, instance);
             if !outside.watch.swallows(&message) {
                 router.handle_reply(instance, message, now).ok()?;

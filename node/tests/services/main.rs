@@ -1,6 +1,8 @@
 //! Several cores of requests against each other in memory, with faults that a seed decides: every
 //! request has one answer or one error, in time, and no worker gets more than it takes.
 
+mod alone;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use bytes::Bytes;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use zmesh_node::forward::{ClientId, Instance, Ring, Time};
-use zmesh_node::services::{Limits, Message, Output, RequestId, Services};
+use zmesh_node::services::{Limits, Message, Output, Services};
 use zmesh_node::zmtp::frames::{FrameLimits, Item, frames, item_at, put_header};
 use zmesh_partition::{Member, Table};
 
@@ -426,41 +428,4 @@ fn every_request_has_one_outcome_in_time_whatever_dies() {
 fn without_faults_no_worker_gets_more_than_it_takes() {
     let outcomes = many(false);
     assert!(outcomes["answered"] > 10_000, "{outcomes:?}");
-}
-
-#[test]
-fn what_a_worker_has_done_while_its_link_was_down_is_told_once() {
-    let (owner, me) = (Instance(1), Instance(2));
-    let mut services = Services::new(me, Limits::default());
-    let now = Duration::from_secs(10);
-    services.handle_topology(HashSet::from([owner]), ring(&BTreeSet::from([1])), now);
-    services.handle_client_opened(ClientId(7));
-    let say = |services: &mut Services, parts: &[&[u8]]| {
-        let chunk = message(parts);
-        let Ok(Item::Message(span)) = item_at(&chunk, 0, FRAMES) else {
-            panic!("it was just written")
-        };
-        services.handle_client_message(ClientId(7), &chunk, &span, now);
-    };
-    say(&mut services, &[b"$zmesh.serve", b"risk", b"2"]);
-    for number in 1..3 {
-        let work = Message::Work {
-            id: RequestId { asker: 1, number },
-            worker: ClientId(7),
-            service: "risk".into(),
-            body: Bytes::new(),
-        };
-        services.handle_message(owner, work, now);
-        let id = RequestId { asker: 1, number };
-        say(&mut services, &[id.to_string().as_bytes(), b"done"]);
-    }
-    // Nothing went out until here.
-    services.handle_link_up(owner, now);
-    let told: Vec<Message> = std::iter::from_fn(|| services.take_message(owner)).collect();
-    let room = |it: &Message| match it {
-        Message::Seats(seats) => seats[0].room,
-        Message::Room { count, .. } => *count,
-        _ => 0,
-    };
-    assert_eq!(told.iter().map(room).sum::<u32>(), 2, "{told:?}");
 }
