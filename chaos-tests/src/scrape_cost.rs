@@ -56,8 +56,8 @@ fn idle(node: &Node, scrapes: u32) -> Result<()> {
         at(1.0)
     );
     println!(
-        "  processor time a scrape: data thread {data:.0} µs, whole node {all:.0} µs (with all else \
-         that it did in these {:.1} s)",
+        "  processor time a scrape: data thread {data:.0} µs, whole node {all:.0} µs (with all \
+         else that it did in these {:.1} s)",
         wall.as_secs_f64()
     );
     Ok(())

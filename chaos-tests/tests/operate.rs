@@ -146,7 +146,7 @@ fn trace_of_a_message_that_is_not_done_says_so_and_ends_with_one() {
 fn check_is_ok_then_critical_when_a_node_is_killed_in_every_format() {
     let mut mesh = Mesh::start(3);
     let node = mesh.nodes[0].client.clone();
-    let check = ["check", "--interval", "100ms"];
+    let check = ["check", "--interval", "1s"];
     let line = printed(0, &check, &node);
     let begin = format!(
         "ZMESH OK - 3 nodes of cluster {} in one view | ",
@@ -209,11 +209,11 @@ fn check_warns_of_a_slow_subscriber_and_of_a_drain_that_hangs() {
     let mesh = Mesh::start_with(2, &flags);
     let _slow = fill_a_queue(&mesh.nodes[1]);
     let asked = &mesh.nodes[0].client;
-    let line = printed(1, &["check", "--interval", "100ms"], asked);
+    let line = printed(1, &["check", "--interval", "1s"], asked);
     assert!(line.contains("1 slow subscriber at n2"), "{line}");
     mesh.nodes[1].signal("TERM");
     wait::until_true("the drain to be told of", || {
-        let (code, line, _) = run(&["check", "--interval", "100ms"], asked);
+        let (code, line, _) = run(&["check", "--interval", "1s"], asked);
         code == 1 && line.contains("n2 has been leaving for")
     });
 }

@@ -158,7 +158,7 @@ fn a_hangup_while_the_settings_are_read_for_the_first_time_is_one_to_read_them_a
     let first = reader();
     node.signal("HUP");
     give(first);
-    give(reader());
     node.wait_ready();
+    give(reader());
     wait::until_true("the second reading", || reloads(&node, "unchanged") == 1);
 }

@@ -41,14 +41,19 @@ fn code(answer: &Message) -> &str {
     }
 }
 
-/// A DEALER socket that serves something, once the owner knows of it.
+/// A DEALER socket that serves something, once its owner knows of it.
 fn worker(node: &Node, service: &str, credit: &str) -> zmq::Socket {
     let socket = connect(&zmq::Context::new(), zmq::DEALER, &[node.endpoint()]);
     socket
         .send_multipart(["$zmesh.serve", service, credit], 0)
         .unwrap();
-    let workers = || node.metric("zmesh_workers", "");
-    wait::until_true("the worker", || workers() > 0);
+    wait::until_true("the worker", || {
+        let told: Option<report::Services> = node.ask("/api/v1/services");
+        let services = told.map(|told| told.services).unwrap_or_default();
+        let mut workers = services.iter().filter(|it| it.name == service);
+        let here = |it: &report::Worker| it.node == node.options.name;
+        workers.any(|it| it.workers.iter().any(here))
+    });
     socket
 }
 
@@ -116,6 +121,67 @@ fn whoever_asks_in_vain_is_told_why_and_in_time() {
         assert_eq!(code(&ask(&asking, &service, &["b"])), "worker_lost");
     });
     assert_eq!(code(&ask(&asking, &service, &["c"])), "no_worker");
+}
+
+#[test]
+fn what_may_be_done_twice_goes_to_another_worker_when_one_is_lost() {
+    let mesh = Mesh::start_with(3, &["--service", "twice:idempotent=yes"]);
+    let first = worker(&mesh.nodes[1], "twice", "1");
+    let asking = asker(&mesh.nodes[0]);
+    asking.send_multipart(["twice", "body"], 0).unwrap();
+    let request = receive(&first, PATIENCE).expect("a request comes");
+    let second = worker(&mesh.nodes[2], "twice", "1");
+    drop(first);
+    let again = answer_one(&second);
+    assert_eq!(text(&again[0]), format!("{}.1", text(&request[0])));
+    let answer = receive(&asking, PATIENCE).expect("an answer");
+    assert_eq!(answer, [&b"done"[..], b"body"]);
+    assert_eq!(mesh.nodes[0].metric("zmesh_request_retries_total", ""), 1);
+}
+
+#[test]
+fn a_service_has_its_own_deadline_and_its_failures_have_names_in_the_log() {
+    let mesh = Mesh::start_with(2, &["--service", "quick:deadline=300ms"]);
+    let _stalled = worker(&mesh.nodes[1], "quick", "1");
+    let answer = ask(&asker(&mesh.nodes[0]), "quick", &["a"]);
+    assert_eq!(code(&answer), "timeout");
+    assert!(text(&answer[2]).starts_with("no answer within 0.3 s: "));
+    let line = format!(
+        "request={} service=\"quick\" code=\"timeout\"",
+        text(&answer[3])
+    );
+    wait::until_true("a line", || mesh.nodes[0].log().contains(&line));
+}
+
+#[test]
+fn a_service_whose_workers_keep_failing_is_not_asked_until_one_is_better() {
+    let mesh = Mesh::start_with(2, &["--service", "weak:breaker=2"]);
+    let asking = asker(&mesh.nodes[0]);
+    for _ in 0..2 {
+        let worker = worker(&mesh.nodes[1], "weak", "1");
+        asking.send_multipart(["weak", "body"], 0).unwrap();
+        receive(&worker, PATIENCE).expect("a request comes");
+        drop(worker);
+        let answer = receive(&asking, PATIENCE).expect("nobody waits for ever");
+        assert_eq!(code(&answer), "worker_lost");
+    }
+    let answer = ask(&asking, "weak", &["body"]);
+    assert_eq!(code(&answer), "busy");
+    assert!(text(&answer[2]).starts_with("the last 2 requests of this service failed"));
+    let open = || mesh.nodes[0].metric("zmesh_service_breakers_open", "");
+    assert_eq!(open(), 1);
+    let good = worker(&mesh.nodes[1], "weak", "1");
+    std::thread::scope(|scope| {
+        let good = scope.spawn(move || {
+            answer_one(&good);
+            good
+        });
+        wait::until_true("an answer", || {
+            code(&ask(&asking, "weak", &["body"])) == "answered"
+        });
+        drop(good.join());
+    });
+    assert_eq!(open(), 0);
 }
 
 #[test]

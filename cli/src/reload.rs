@@ -9,10 +9,11 @@ use crate::settings::catalogue::SETTINGS;
 use crate::settings::{Settings, Sources, print};
 
 /// Settings that a running node takes over. Every other one needs a start.
-pub(crate) const RELOADED: [&str; 5] = [
+pub(crate) const RELOADED: [&str; 6] = [
     "queue-size",
     "queue-policy",
     "queue",
+    "service",
     "drain-timeout",
     "log",
 ];
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn of_a_long_value_the_beginning_is_told() {
         let rule = |index| format!("[[queue]]\nprefix = \"Ä{index}\"\npolicy = \"block\"\n");
-        let rules: String = (0..500).map(rule).collect();
+        let rules: String = (0..250).map(rule).collect();
         let changes = compare(&settings(""), &settings(&rules)).expect("allowed");
         assert_eq!(
             changes.chars().count(),

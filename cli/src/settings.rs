@@ -6,6 +6,8 @@ mod file;
 pub(crate) mod given;
 pub(crate) mod print;
 mod rules;
+mod services;
+mod tables;
 pub(crate) mod units;
 
 use std::ffi::OsString;

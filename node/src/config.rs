@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use crate::forward::MAX_PREFIX_BYTES;
+use crate::services::MAX_SERVICE_BYTES;
 
 /// Everything a node is started with. [`Config::named`] gives the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Topics that have a part of each queue to themselves, with other limits and policies.
     pub queue_rules: Vec<QueueRule>,
+    /// What holds for services of these names.
+    pub service_rules: Vec<ServiceRule>,
     /// How long a node that is to end may take to hand on what it has. Longer rides out a slow
     /// subscriber, and keeps whoever waits for the end. A service manager must wait longer than
     /// this before it kills.
@@ -108,6 +111,54 @@ impl QueuePolicy {
     ];
 }
 
+/// Nobody waits longer for an answer.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// What holds for the requests of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRule {
+    /// Its name.
+    pub name: String,
+    /// An asker gets an answer or an error within this time.
+    pub deadline: Duration,
+    /// Requests that wait for a worker or are with one, in the whole mesh.
+    pub in_flight: u32,
+    /// Whether it does no harm to do a request twice: then it is asked again when a worker is lost.
+    pub idempotent: bool,
+    /// After so many failures in a row it is not asked for a while; 0 for never.
+    pub breaker: u32,
+}
+
+impl ServiceRule {
+    /// What holds for a service without a rule.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            deadline: Duration::from_secs(5),
+            in_flight: 10_000,
+            idempotent: false,
+            breaker: 20,
+        }
+    }
+
+    /// What is wrong with it.
+    fn problem(&self) -> Option<String> {
+        let name = &self.name;
+        let wrong = if name.is_empty() || name.len() > MAX_SERVICE_BYTES {
+            "a service has a name of 1 to 255 bytes"
+        } else if name.starts_with('$') {
+            "names that begin with $ are the mesh's own"
+        } else if self.deadline.is_zero() || self.deadline > MAX_DEADLINE {
+            "a deadline is longer than 0 and at most 1h"
+        } else if self.in_flight == 0 {
+            "at least 1 request is in flight"
+        } else {
+            return None;
+        };
+        Some(format!("{name:?}: {wrong}"))
+    }
+}
+
 impl Config {
     /// The defaults, for a node of this name.
     pub fn named(name: impl Into<String>) -> Self {
@@ -125,6 +176,7 @@ impl Config {
             limits: Limits::default(),
             queue: QueueConfig::default(),
             queue_rules: Vec::new(),
+            service_rules: Vec::new(),
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -134,7 +186,8 @@ impl Config {
     /// A hash of what nodes of one mesh would have in common: equal where they are set alike. How
     /// long a node may take to end is its host's own matter.
     pub(crate) fn digest(&self) -> u64 {
-        let common = (&self.cluster, &self.limits, &self.queue, &self.queue_rules);
+        let queues = (&self.queue, &self.queue_rules);
+        let common = (&self.cluster, &self.limits, queues, &self.service_rules);
         let hash = blake3::hash(format!("{common:?}").as_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(&hash.as_bytes()[..8]);
@@ -265,22 +318,12 @@ impl Config {
     }
 
     fn check_rules(&self) -> Result<(), ConfigError> {
-        let rules = &self.queue_rules;
-        let twice = |(index, rule): (usize, &QueueRule)| {
-            let before = rules[..index].iter().any(|it| it.prefix == rule.prefix);
-            before.then(|| format!("{:?}: there are two rules for this prefix", rule.prefix))
-        };
-        let problem = if rules.len() > MAX_RULES {
-            Some(format!("at most {MAX_RULES} rules"))
-        } else {
-            let wrong = rules.iter().find_map(QueueRule::problem);
-            wrong.or_else(|| rules.iter().enumerate().find_map(twice))
-        };
-        let error = |problem| ConfigError {
-            setting: "queue",
-            problem,
-        };
-        problem.map_or(Ok(()), |problem| Err(error(problem)))
+        let queues = self.queue_rules.iter();
+        let queues = queues.map(|rule| (&rule.prefix, rule.problem()));
+        check_table("queue", queues.collect())?;
+        let services = self.service_rules.iter();
+        let services = services.map(|rule| (&rule.name, rule.problem()));
+        check_table("service", services.collect())
     }
 
     /// The port that lies this far behind the client port, unless that is to be a free one.
@@ -305,6 +348,24 @@ impl Config {
         })?;
         Ok(bracketed(&address.to_string()))
     }
+}
+
+/// Rules with what each is for and what is wrong with it: none, for one thing each.
+fn check_table(
+    setting: &'static str,
+    rules: Vec<(&String, Option<String>)>,
+) -> Result<(), ConfigError> {
+    let twice = |(index, (key, _)): (usize, &(&String, _))| {
+        let before = rules[..index].iter().any(|(other, _)| other == key);
+        before.then(|| format!("{key:?}: there are two rules for this"))
+    };
+    let problem = if rules.len() > MAX_RULES {
+        Some(format!("at most {MAX_RULES} rules"))
+    } else {
+        let wrong = rules.iter().find_map(|(_, problem)| problem.clone());
+        wrong.or_else(|| rules.iter().enumerate().find_map(twice))
+    };
+    problem.map_or(Ok(()), |problem| Err(ConfigError { setting, problem }))
 }
 
 /// The address that this host sends from, of the family of `bind`. Nothing is sent: connecting a

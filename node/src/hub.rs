@@ -20,7 +20,7 @@ use crate::forward::{
 };
 use crate::gossip::GossipCommands;
 use crate::metrics::{Metrics, SUBSCRIPTION_READY};
-use crate::services::{self, Services};
+use crate::services::{self, Code, RequestId, Services};
 use crate::zmtp::frames::{FrameLimits, WIDEST};
 use crate::zmtp::intake::Arena;
 
@@ -184,12 +184,11 @@ impl Hub {
         };
         let mut router = Router::new(parts.me.instance, router_limits, Time::ZERO);
         router.handle_queue_rules(config.queue, &config.queue_rules, Time::ZERO);
+        let mut services = Services::new(parts.me.instance, services::Limits::default());
+        services.handle_rules(&config.service_rules);
         Self {
             router: RefCell::new(router),
-            services: RefCell::new(Services::new(
-                parts.me.instance,
-                services::Limits::default(),
-            )),
+            services: RefCell::new(services),
             services_due: Notify::new(),
             me: parts.me,
             limits,
@@ -234,6 +233,12 @@ impl Hub {
                 services::Output::Client(id) => self.wake_client(id, false),
                 services::Output::CloseClient(id) => self.wake_client(id, true),
                 services::Output::Link(peer) => self.wake_link(peer, Side::Dialed),
+                services::Output::Failed {
+                    id,
+                    service,
+                    code,
+                    text,
+                } => self.log_failed(id, &service, code, &text),
             }
         }
         let next = services.next_deadline();
@@ -241,6 +246,17 @@ impl Hub {
             self.services_due.notify_one();
         }
         result
+    }
+
+    /// Every failed request is in the log at `debug`; the first of a kind for a while above that.
+    fn log_failed(&self, id: RequestId, service: &[u8], code: Code, text: &str) {
+        let service = String::from_utf8_lossy(service);
+        let matters = matches!(code, Code::Timeout | Code::WorkerLost);
+        if matters && self.is_news(code.name()) {
+            tracing::warn!(request = %id, ?service, code = code.name(), "request failed: {text}");
+        } else {
+            tracing::debug!(request = %id, ?service, code = code.name(), "request failed: {text}");
+        }
     }
 
     /// A look at it.

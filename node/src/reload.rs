@@ -16,7 +16,8 @@ const WAITING: usize = 8;
 /// What became of the settings when they were read again.
 #[derive(Clone, Debug)]
 pub enum Reload {
-    /// They have changed. Of them `queue`, `queue_rules` and `drain_timeout` are taken over.
+    /// They have changed. Of them `queue`, `queue_rules`, `service_rules` and
+    /// `drain_timeout` are taken over.
     Changed {
         /// All settings.
         config: Box<Config>,
@@ -80,6 +81,7 @@ async fn take_over(shared: &Shared, config: Config, changes: String) {
             hub.input(|router, now| {
                 router.handle_queue_rules(config.queue, &config.queue_rules, now);
             });
+            hub.input_services(|services, _| services.handle_rules(&config.service_rules));
         })
         .await;
     let text = format!("{} has new settings: {changes}", shared.name);

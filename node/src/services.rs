@@ -9,10 +9,12 @@
 //! answer straight to the asker's node).
 
 mod asks;
+mod breaker;
 mod client;
 mod links;
 mod message;
 mod pools;
+mod retries;
 mod verbs;
 mod workers;
 
@@ -23,12 +25,15 @@ use bytes::Bytes;
 use zmesh_partition::{Partition, Table};
 
 use self::asks::Asks;
+use self::breaker::Breakers;
 use self::client::Client;
 use self::links::Links;
 pub use self::message::{Code, Message, RequestId, Seat};
 use self::pools::Pools;
+use self::retries::Retries;
 use self::verbs::Verb;
 use self::workers::Workers;
+use crate::config::ServiceRule;
 use crate::forward::{ClientId, Instance, Ring, Time, Times};
 use crate::zmtp::frames::Span;
 
@@ -38,13 +43,9 @@ pub const MAX_SERVICE_BYTES: usize = 255;
 /// A worker takes at most so many requests at a time of one service.
 pub const MAX_CREDIT: u32 = 10_000;
 
-/// What the core may hold, and how long requests may take.
+/// What the core may hold. Of each service see [`ServiceRule`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// An asker gets an answer or an error within this time.
-    pub deadline: Time,
-    /// Requests of one service that wait for a worker or are with one.
-    pub in_flight: usize,
     /// Requests of one client that have no answer yet; it is not read over that.
     pub client_in_flight: usize,
     /// Requests of all clients of a node that have no answer yet.
@@ -56,8 +57,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            deadline: Time::from_secs(5),
-            in_flight: 10_000,
             client_in_flight: 1000,
             node_in_flight: 1_000_000,
             bytes: 64 << 20,
@@ -74,6 +73,17 @@ pub enum Output {
     CloseClient(ClientId),
     /// There is something for the link to this node.
     Link(Instance),
+    /// A request has ended with an error, which its asker is told.
+    Failed {
+        /// The request.
+        id: RequestId,
+        /// What it asked.
+        service: Bytes,
+        /// Why.
+        code: Code,
+        /// Why, for people.
+        text: String,
+    },
 }
 
 /// What has become of requests at this node since its start.
@@ -85,6 +95,10 @@ pub struct Stats {
     pub failed: [u64; Code::ALL.len()],
     /// Those that have no answer yet.
     pub in_flight: usize,
+    /// Requests that were asked again.
+    pub retries: u64,
+    /// Services that are not asked for a while.
+    pub breakers_open: usize,
     /// Requests that wait here, at the owner of their service, for a worker.
     pub waiting: usize,
     /// Clients of this node that serve something.
@@ -120,12 +134,17 @@ pub struct WorkerStats {
 pub struct Services {
     me: Instance,
     limits: Limits,
+    rules: HashMap<Bytes, ServiceRule>,
+    /// What holds without one.
+    no_rule: ServiceRule,
     ring: Arc<Ring>,
     /// Other nodes that are held alive.
     here: HashSet<Instance>,
     /// When the ring last changed.
     ring_since: Time,
     asks: Asks,
+    breakers: Breakers,
+    retries: Retries,
     pools: Pools,
     workers: Workers,
     clients: HashMap<ClientId, Client>,
@@ -145,10 +164,14 @@ impl Services {
         Self {
             me,
             limits,
+            rules: HashMap::new(),
+            no_rule: ServiceRule::named(""),
             ring: Arc::new(Ring::new(Table::empty(), HashMap::new())),
             here: HashSet::new(),
             ring_since: Time::ZERO,
             asks: Asks::default(),
+            breakers: Breakers::default(),
+            retries: Retries::default(),
             pools: Pools::default(),
             workers: Workers::default(),
             clients: HashMap::new(),
@@ -160,6 +183,17 @@ impl Services {
         }
     }
 
+    /// From now on these hold, also for what waits.
+    pub fn handle_rules(&mut self, rules: &[ServiceRule]) {
+        let rules = rules.iter();
+        let named = rules.map(|rule| (Bytes::from(rule.name.clone()), rule.clone()));
+        self.rules = named.collect();
+    }
+
+    fn rule(&self, service: &[u8]) -> &ServiceRule {
+        self.rules.get(service).unwrap_or(&self.no_rule)
+    }
+
     /// What is to be done, oldest first; to be drained after each input.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -167,15 +201,18 @@ impl Services {
 
     /// When [`Services::handle_timeout`] is to be called, if ever.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.asks.next_deadline(), self.pools.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let deadlines = [
+            self.asks.next_deadline(),
+            self.retries.next_deadline(),
+            self.pools.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The time of something is up.
     pub fn handle_timeout(&mut self, now: Time) {
         self.end_late_asks(now);
+        self.ask_again(now);
         self.end_late_waits(now);
         self.settle(now);
     }
@@ -209,7 +246,7 @@ impl Services {
         }
         self.lose_asks_of_gone(&before, now);
         self.move_seats();
-        self.pass_on_waits();
+        self.pass_on_waits(now);
         self.settle(now);
     }
 
@@ -221,14 +258,19 @@ impl Services {
                 self.send(owner, message);
             }
             Message::Work {
-                id, service, body, ..
+                id,
+                patience,
+                service,
+                body,
+                ..
             } => {
                 if id.asker == self.me.0 {
-                    self.asks.taken_back(id.number);
+                    self.asks.taken_back(id);
                 }
                 let message = Message::Ask {
                     id,
                     passed_on: true,
+                    patience,
                     service,
                     body,
                 };
@@ -337,6 +379,8 @@ impl Services {
             answered: self.asks.times.clone(),
             failed: self.asks.failed,
             in_flight: self.asks.len(),
+            retries: self.retries.count,
+            breakers_open: self.breakers.open(),
             waiting: self.pools.waiting(),
             workers: self.workers.len(),
         }
@@ -345,15 +389,19 @@ impl Services {
     fn take(&mut self, from: Instance, message: Message, now: Time) {
         match message {
             Message::Ask { .. } => self.place(message, now),
-            Message::Work {
-                id,
-                worker,
-                service,
-                body,
-            } => self.hand_over(id, worker, service, body, from),
-            Message::Placed { number, node } => self.asks.placed(number, Instance(node)),
+            Message::Work { .. } => self.hand_over(message, from),
+            Message::Placed {
+                number,
+                attempt,
+                node,
+            } => self.asks.placed(number, attempt, Instance(node)),
             Message::Answer { number, body } => self.end_ask(number, Ok(body), now),
-            Message::Fail { number, code, text } => self.end_ask(number, Err((code, text)), now),
+            Message::Fail {
+                number,
+                attempt,
+                code,
+                text,
+            } => self.fail_attempt(number, attempt, code, text, now),
             Message::Seats(seats) => {
                 self.pools.forget(from);
                 seats.into_iter().for_each(|it| self.seat(from, it, now));
@@ -363,7 +411,7 @@ impl Services {
                 service,
                 worker,
                 count,
-            } => self.make_room(from, service, worker, count),
+            } => self.make_room(from, service, worker, count, now),
             Message::TellSeats => self.tell_seats(from),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use zmesh_node::config::ServiceRule;
 use zmesh_node::forward::{ClientId, Instance, Ring, Time};
 use zmesh_node::link::wire::{Carried, decode};
 use zmesh_node::services::{Limits, Output, Services};
@@ -58,6 +59,12 @@ pub fn run(bytes: &[u8]) {
         here: HashSet::new(),
         now: Duration::from_secs(60),
     };
+    let rule = ServiceRule {
+        idempotent: true,
+        breaker: 2,
+        ..ServiceRule::named("risk")
+    };
+    trial.services.handle_rules(&[rule]);
     trial.tell_topology();
     for _ in 0..STEPS {
         if trial.script.is_over() {
@@ -181,6 +188,7 @@ impl Trial<'_> {
                     }
                 }
                 Output::CloseClient(client) => panic!("{client:?} reads everything"),
+                Output::Failed { .. } => {}
             }
         }
         let stats = self.services.stats();
@@ -188,7 +196,7 @@ impl Trial<'_> {
     }
 
     fn end(&mut self) {
-        self.pass(Limits::default().deadline);
+        self.pass(Duration::from_secs(5));
         self.drain();
         let stats = self.services.stats();
         assert_eq!(stats.in_flight, 0, "its time is up");

@@ -25,8 +25,8 @@ Examples:
 
 Every option is also a key of the file and a variable: --queue-size, queue-size, ZMESH_QUEUE_SIZE.
 An option beats a variable, a variable beats the file. At a SIGHUP the node reads them again and
-takes over queue-size, queue-policy, queue, drain-timeout and log; another change is refused with a
-line in the log. It prints one line to stdout when it is
+takes over queue-size, queue-policy, queue, service, drain-timeout and log; another change is
+refused with a line in the log. It prints one line to stdout when it is
 ready: `ready name=… client=HOST:PORT gossip=HOST:PORT link=HOST:PORT`.";
 
 /// `zmesh node`. Its flags are those of the catalogue of settings.

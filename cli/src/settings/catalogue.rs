@@ -5,7 +5,7 @@ use std::time::Duration;
 use zmesh_node::config::QueuePolicy;
 
 use super::given::{Given, Refusal};
-use super::{LogFormat, Settings, rules, units};
+use super::{LogFormat, Settings, rules, services, units};
 
 /// One setting. Its name is its flag, its key in the file and, in capitals, its variable.
 pub(crate) struct Setting {
@@ -58,7 +58,7 @@ const LIMITS: &str = "Limits";
 const LOGGING: &str = "Logging";
 
 /// Every setting, in the order of the help text and of `--print-config`.
-pub(crate) const SETTINGS: [Setting; 23] = [
+pub(crate) const SETTINGS: [Setting; 24] = [
     Setting {
         name: "name",
         value_name: "NAME",
@@ -283,6 +283,15 @@ pub(crate) const SETTINGS: [Setting; 23] = [
         repeated: true,
         apply: |s, given| rules::read(given).map(|rules| s.node.queue_rules = rules),
         show: |s| Some(Shown::Tables(rules::show(&s.node.queue_rules))),
+    },
+    Setting {
+        name: services::NAME,
+        value_name: "NAME:KEY=VALUE…",
+        help: "Deadline, in-flight, idempotent or breaker of a service; repeat it for more",
+        heading: LIMITS,
+        repeated: true,
+        apply: |s, given| services::read(given).map(|rules| s.node.service_rules = rules),
+        show: |s| Some(Shown::Tables(services::show(&s.node.service_rules))),
     },
     Setting {
         name: "drain-timeout",

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::catalogue::SETTINGS;
 use super::given::Given;
-use super::{Origin, find, nearest, rules};
+use super::{Origin, find, nearest, rules, services, tables};
 
 /// A larger file is no configuration.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -41,12 +41,15 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Vec<Origin>> {
         let Some(setting) = find(key.get_ref()) else {
             bail!("{name}:{line}: {}", unknown(key.get_ref()));
         };
-        let given = match tables(value.get_ref()) {
+        let placed = |(at, refusal): tables::Misplaced| {
+            anyhow::anyhow!("{name}:{}: {refusal}", line_of(text, at))
+        };
+        let given = match tables_of(value.get_ref()) {
             Some(tables) if setting.name == rules::NAME => {
-                let rules = rules::of_tables(&tables).map_err(|(at, refusal)| {
-                    anyhow::anyhow!("{name}:{}: {refusal}", line_of(text, at))
-                });
-                Given::Rules(rules?)
+                Given::Rules(rules::of_tables(&tables).map_err(placed)?)
+            }
+            Some(tables) if setting.name == services::NAME => {
+                Given::Services(services::of_tables(&tables).map_err(placed)?)
             }
             _ => given(value.get_ref()),
         };
@@ -76,7 +79,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 }
 
 /// The tables of a list that has nothing else, each with its place in the file.
-fn tables<'a>(value: &'a DeValue<'a>) -> Option<Vec<(usize, &'a DeTable<'a>)>> {
+fn tables_of<'a>(value: &'a DeValue<'a>) -> Option<Vec<(usize, &'a DeTable<'a>)>> {
     let DeValue::Array(values) = value else {
         return None;
     };
@@ -103,7 +106,7 @@ pub(super) fn given(value: &DeValue<'_>) -> Given {
             )
         }
         DeValue::Float(_) => Given::Other("a number with a fraction"),
-        DeValue::Boolean(_) => Given::Other("a truth value"),
+        DeValue::Boolean(truth) => Given::Truth(*truth),
         DeValue::Datetime(_) => Given::Other("a date"),
         DeValue::Table(_) => Given::Other("a table"),
     }

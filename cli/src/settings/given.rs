@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use zmesh_node::config::QueueRule;
+use zmesh_node::config::{QueueRule, ServiceRule};
 
 use super::units;
 
@@ -17,8 +17,12 @@ pub(crate) enum Given {
     Integer(i64),
     /// A flag that was repeated, or a list of strings in the file.
     List(Vec<String>),
+    /// `true` or `false` of the file.
+    Truth(bool),
     /// Rules for queues, from tables of the file.
     Rules(Vec<QueueRule>),
+    /// Rules for services, from tables of the file.
+    Services(Vec<ServiceRule>),
     /// A value of the file of a type that no setting takes, such as `a table`.
     Other(&'static str),
 }
@@ -41,6 +45,24 @@ impl Given {
                 Ok(text.clone())
             }
             _ => Err(allowed()),
+        }
+    }
+
+    /// Any text.
+    pub(crate) fn text(&self) -> Result<String, Refusal> {
+        match self {
+            Self::Text(text) => Ok(text.clone()),
+            _ => Err("must be text".into()),
+        }
+    }
+
+    /// Yes or no.
+    pub(crate) fn truth(&self) -> Result<bool, Refusal> {
+        match self {
+            Self::Truth(truth) => Ok(*truth),
+            Self::Text(text) if text == "yes" || text == "true" => Ok(true),
+            Self::Text(text) if text == "no" || text == "false" => Ok(false),
+            _ => Err("must be yes or no".into()),
         }
     }
 
@@ -180,7 +202,9 @@ impl Given {
             Self::Text(text) => text.clone(),
             Self::Integer(number) => number.to_string(),
             Self::List(all) => all.join(","),
+            Self::Truth(truth) => truth.to_string(),
             Self::Rules(rules) => format!("{} rules", rules.len()),
+            Self::Services(rules) => format!("{} rules", rules.len()),
             Self::Other(kind) => (*kind).to_string(),
         };
         let mut short: String = whole

@@ -3,12 +3,11 @@
 
 use std::ops::RangeInclusive;
 
-use toml::Spanned;
-use toml::de::{DeString, DeTable, DeValue};
+use toml::de::DeTable;
 use zmesh_node::config::{MAX_RULES, QueuePolicy, QueueRule};
 
-use super::file::given;
 use super::given::{Given, Refusal};
+use super::tables::{Misplaced, Table, refuse_twice};
 use super::units;
 
 /// The setting.
@@ -36,10 +35,8 @@ pub(super) fn read(given: &Given) -> Result<Vec<QueueRule>, Refusal> {
     if rules.len() > MAX_RULES {
         return Err(format!("must be at most {MAX_RULES} rules"));
     }
-    match first_twice(&rules) {
-        None => Ok(rules),
-        Some(rule) => Err(twice(&rule.prefix)),
-    }
+    refuse_twice(&rules, |rule| &rule.prefix)?;
+    Ok(rules)
 }
 
 /// Rules as tables.
@@ -55,60 +52,19 @@ pub(super) fn show(rules: &[QueueRule]) -> Vec<Vec<(&'static str, String)>> {
     rules.iter().map(table).collect()
 }
 
-/// The rules in tables of the file. A refusal comes with the place in the file that it is about.
-pub(super) fn of_tables(
-    tables: &[(usize, &DeTable<'_>)],
-) -> Result<Vec<QueueRule>, (usize, Refusal)> {
-    let mut rules: Vec<QueueRule> = Vec::new();
+/// The rules in tables of the file.
+pub(super) fn of_tables(tables: &[(usize, &DeTable<'_>)]) -> Result<Vec<QueueRule>, Misplaced> {
+    let mut rules = Vec::new();
     for (at, table) in tables {
-        let rule = of_table(*at, table)?;
-        if rules.iter().any(|before| before.prefix == rule.prefix) {
-            return Err((*at, twice(&rule.prefix)));
-        }
-        rules.push(rule);
+        let table = Table::of(NAME, *at, table, &KEYS)?;
+        rules.push(QueueRule {
+            prefix: table.need("prefix", |it| read_prefix(&it.text()?))?,
+            policy: table.need("policy", |it| it.choice(&QueuePolicy::ALL))?,
+            bytes: table.read("size", |it| it.size(SIZES))?,
+        });
+        refuse_twice(&rules, |rule| &rule.prefix).map_err(|refusal| (*at, refusal))?;
     }
     Ok(rules)
-}
-
-fn of_table(at: usize, table: &DeTable<'_>) -> Result<QueueRule, (usize, Refusal)> {
-    let named = |key: &'static str| {
-        let found =
-            |(name, _): &(&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| name.get_ref() == key;
-        let found = table.iter().find(found);
-        found.map(|(name, value)| (name.span().start, key, given(value.get_ref())))
-    };
-    let is_unknown = |name: &&Spanned<DeString<'_>>| !KEYS.iter().any(|key| name.get_ref() == key);
-    if let Some(name) = table.keys().find(is_unknown) {
-        let shown: String = name.get_ref().escape_debug().take(80).collect();
-        let refusal = format!(
-            "unknown key `{shown}` of [[queue]]; it has {}",
-            KEYS.join(", ")
-        );
-        return Err((name.span().start, refusal));
-    }
-    let needed = |key| named(key).ok_or_else(|| (at, format!("[[queue]] needs a {key}")));
-    let placed = |(at, key, given): &(usize, &str, Given), refusal: Refusal| {
-        (*at, format!("{key} = {}: {refusal}", given.shown()))
-    };
-    let prefix = needed("prefix")?;
-    let text = match &prefix.2 {
-        Given::Text(text) => read_prefix(text),
-        _ => Err("must be text".into()),
-    };
-    let text = text.map_err(|refusal| placed(&prefix, refusal))?;
-    let policy = needed("policy")?;
-    let choice = policy.2.choice(&QueuePolicy::ALL);
-    let choice = choice.map_err(|refusal| placed(&policy, refusal))?;
-    let size = named("size");
-    let bytes = size.as_ref().map(|size| {
-        let bytes = size.2.size(SIZES);
-        bytes.map_err(|refusal| placed(size, refusal))
-    });
-    Ok(QueueRule {
-        prefix: text,
-        policy: choice,
-        bytes: bytes.transpose()?,
-    })
 }
 
 fn read_one(text: &str) -> Result<QueueRule, Refusal> {
@@ -141,15 +97,4 @@ fn read_prefix(text: &str) -> Result<String, Refusal> {
         return Err("topics that begin with $ are the mesh's own".into());
     }
     Ok(text.into())
-}
-
-fn first_twice(rules: &[QueueRule]) -> Option<&QueueRule> {
-    let mut all = rules.iter().enumerate();
-    let twice = all.find(|(at, rule)| rules[..*at].iter().any(|it| it.prefix == rule.prefix));
-    twice.map(|(_, rule)| rule)
-}
-
-fn twice(prefix: &str) -> Refusal {
-    let shown: String = prefix.escape_debug().take(80).collect();
-    format!("there are two rules for {shown}: keep one")
 }

@@ -1,6 +1,7 @@
 //! Which source wins, what is refused, and how it is said.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::*;
 
@@ -223,7 +224,7 @@ fn a_wrong_rule_for_queues_is_refused_with_its_line_and_what_is_allowed() {
         ),
         (
             "prefix = \"$zmesh.ready\"\npolicy = \"block\"",
-            "4: prefix = $zmesh.ready: topics that begin with $zmesh. are the mesh's own".into(),
+            "4: prefix = $zmesh.ready: topics that begin with $ are the mesh's own".into(),
         ),
         (
             "prefix = 7\npolicy = \"block\"",
@@ -297,4 +298,80 @@ fn without_a_name_the_host_name_is_taken() {
     let mut file = tempfile::NamedTempFile::new().expect("temporary file");
     file.write_all(b"web-7\n").expect("written");
     assert_eq!(host_name(file.path()).expect("a valid name"), "web-7");
+}
+
+#[test]
+fn rules_for_services_are_tables_of_the_file_and_short_text_elsewhere() {
+    let file = "[[service]]\nname = \"prices\"\ndeadline = \"2s\"\nidempotent = true\n\n\
+                [[service]]\nname = \"orders\"\nin-flight = 7\nbreaker = 0\n";
+    let of_file = load(file, &[], &[]).expect("all valid").node;
+    let text = "prices:deadline=2s:idempotent=yes, orders:in-flight=7:breaker=0";
+    let of_variable = load("", &[("ZMESH_SERVICE", text)], &[]).expect("all valid");
+    assert_eq!(of_file.service_rules, of_variable.node.service_rules);
+    let [prices, orders] = &of_file.service_rules[..] else {
+        panic!("two rules: {:?}", of_file.service_rules)
+    };
+    assert_eq!(prices.deadline, Duration::from_secs(2));
+    assert_eq!((prices.idempotent, orders.idempotent), (true, false));
+    assert_eq!((orders.in_flight, orders.breaker), (7, 0));
+    let printed = of_variable.to_toml();
+    assert_eq!(
+        load(&printed, &[], &[]).expect("what is printed is valid"),
+        of_variable
+    );
+}
+
+#[test]
+fn a_wrong_rule_for_services_is_refused_with_its_line_and_what_is_allowed() {
+    for (table, expected) in [
+        ("deadline = \"2s\"", "1: [[service]] needs a name"),
+        (
+            "name = \"A\"\ndeadline = \"2h\"",
+            "3: deadline = 2h: must be a duration from 10ms to 1h",
+        ),
+        (
+            "name = \"A\"\ndeadline = \"1ms\"",
+            "3: deadline = 1ms: must be a duration from 10ms to 1h",
+        ),
+        (
+            "name = \"A\"\nidempotent = 1",
+            "3: idempotent = 1: must be yes or no",
+        ),
+        (
+            "name = \"A\"\nin-flight = 0",
+            "3: in-flight = 0: must be a whole number from 1 to 1000000",
+        ),
+        (
+            "name = \"$zmesh\"",
+            "2: name = $zmesh: names that begin with $ are the mesh's own",
+        ),
+        (
+            "nme = \"A\"",
+            "2: unknown key `nme` of [[service]]; it has name, deadline, in-flight, idempotent, \
+             breaker",
+        ),
+    ] {
+        assert_eq!(
+            complaint(&format!("[[service]]\n{table}\n"), &[], &[]),
+            expected
+        );
+    }
+    for (text, expected) in [
+        (
+            "A:deadline",
+            "must be NAME:KEY=VALUE, such as prices:deadline=2s:idempotent=yes",
+        ),
+        (
+            "A:deadline=2",
+            "deadline of A must be a duration with its unit, such as 250ms, 5s or 2m",
+        ),
+        (
+            "A:x=2",
+            "x of A is no key of a service; it has deadline, in-flight, idempotent, breaker",
+        ),
+        ("A,A", "there are two rules for A: keep one"),
+    ] {
+        let said = complaint("", &[("ZMESH_SERVICE", text)], &[]);
+        assert_eq!(said, format!("ZMESH_SERVICE={text}: {expected}"));
+    }
 }

@@ -216,11 +216,13 @@ fn copy_requests(metrics: &Metrics, stats: &services::Stats) {
         let count = stats.failed[code as usize];
         metrics.raise(&catalogue::REQUESTS, &[name], count as f64);
     }
+    metrics.raise(&catalogue::REQUEST_RETRIES, &[], stats.retries as f64);
     let (counts, sum) = (stats.answered.counts(), stats.answered.sum());
     metrics.copy(&catalogue::REQUEST_SECONDS, counts, sum);
     for (gauge, count) in [
         (&catalogue::REQUESTS_IN_FLIGHT, stats.in_flight),
         (&catalogue::REQUESTS_WAITING, stats.waiting),
+        (&catalogue::BREAKERS_OPEN, stats.breakers_open),
         (&catalogue::WORKERS, stats.workers),
     ] {
         metrics.set(gauge, &[], count as f64);

@@ -362,8 +362,8 @@ impl Session<'_> {
         if !self.heartbeats || self.parted() {
             return Ok(());
         }
-        // Who has requests, or waits for answers, may have more to read than its queue takes (libzmq:
-        // 1000 messages), and then it does not come to the question.
+        // Who has requests, or waits for answers, may have more to read than its queue takes
+        // (libzmq: 1000 messages), and then it does not come to the question.
         let is_asker = self.role == Role::Requester;
         let busy = is_asker && !self.hub.look_services(|it| it.is_idle(self.id));
         // A publisher that has ended leaves what it sent to its kernel, which drops all of it when

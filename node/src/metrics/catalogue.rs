@@ -3,10 +3,14 @@
 //! Labels are bounded: lists in this code, names of members, and at most twenty topics. Every
 //! series also has the labels `cluster` and `node`.
 
+mod requests;
+
 use zmesh_gossip::RTT_BOUNDS;
 
 use super::metric::{Metric, counter, gauge, histogram};
 use crate::forward::Times;
+
+pub(crate) use requests::*;
 
 /// Every metric of a node but those of its process (`process_*`).
 pub const METRICS: &[Metric] = &[
@@ -68,6 +72,8 @@ pub const METRICS: &[Metric] = &[
     REQUEST_SECONDS,
     REQUESTS_IN_FLIGHT,
     REQUESTS_WAITING,
+    REQUEST_RETRIES,
+    BREAKERS_OPEN,
     WORKERS,
     FORWARDED,
     FORWARDED_BYTES,
@@ -363,32 +369,6 @@ pub(crate) const ACKED: Metric = counter(
     "zmesh_messages_acked_total",
     &[],
     "Of those, the ones that the node has acknowledged.",
-);
-pub(crate) const REQUESTS: Metric = counter(
-    "zmesh_requests_total",
-    &["outcome"],
-    "Requests of this node's clients that came to an end: answered, or with which error \
-     (no_worker, timeout, worker_lost, busy, bad_request).",
-);
-pub(crate) const REQUEST_SECONDS: Metric = histogram(
-    "zmesh_request_seconds",
-    &Times::BOUNDS,
-    "Time from a request until its answer, of those that were answered.",
-);
-pub(crate) const REQUESTS_IN_FLIGHT: Metric = gauge(
-    "zmesh_requests_in_flight",
-    &[],
-    "Requests of this node's clients without an answer.",
-);
-pub(crate) const REQUESTS_WAITING: Metric = gauge(
-    "zmesh_requests_waiting",
-    &[],
-    "Requests that wait here, at the owner of their service, for a worker.",
-);
-pub(crate) const WORKERS: Metric = gauge(
-    "zmesh_workers",
-    &[],
-    "Clients of this node that serve something.",
 );
 pub(crate) const FORWARDED: Metric = counter(
     "zmesh_messages_forwarded_total",

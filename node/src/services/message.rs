@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::links::OVERHEAD_BYTES;
-use crate::forward::{ClientId, compact};
+use crate::forward::{ClientId, Time, compact};
 
 /// A request, unique in the mesh: the asker's process, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,21 +12,32 @@ pub struct RequestId {
     pub asker: u64,
     /// Counted from 1 there.
     pub number: u64,
+    /// Attempts before this one.
+    pub attempt: u8,
 }
 
 impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}-{}", self.asker, self.number)
+        write!(f, "{:016x}-{}", self.asker, self.number)?;
+        match self.attempt {
+            0 => Ok(()),
+            attempt => write!(f, ".{attempt}"),
+        }
     }
 }
 
 impl RequestId {
     /// Reads what [`RequestId::to_string`] writes.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let (asker, number) = std::str::from_utf8(text).ok()?.split_once('-')?;
+        let (asker, rest) = std::str::from_utf8(text).ok()?.split_once('-')?;
+        let (number, attempt) = match rest.split_once('.') {
+            Some((number, attempt)) => (number, attempt.parse().ok()?),
+            None => (rest, 0),
+        };
         Some(Self {
             asker: u64::from_str_radix(asker, 16).ok()?,
             number: number.parse().ok()?,
+            attempt,
         })
     }
 }
@@ -84,6 +95,8 @@ pub enum Message {
         id: RequestId,
         /// Whether it was sent on by a node that did not find itself the owner.
         passed_on: bool,
+        /// The asker waits for so long from when this is sent; whole milliseconds.
+        patience: Time,
         /// What it asks.
         service: Bytes,
         /// See the enum.
@@ -93,6 +106,8 @@ pub enum Message {
     Placed {
         /// [`RequestId::number`].
         number: u64,
+        /// [`RequestId::attempt`].
+        attempt: u8,
         /// The instance of that node.
         node: u64,
     },
@@ -102,6 +117,8 @@ pub enum Message {
         id: RequestId,
         /// Who is to do it.
         worker: ClientId,
+        /// As in [`Message::Ask`].
+        patience: Time,
         /// What it asks.
         service: Bytes,
         /// See the enum.
@@ -118,6 +135,8 @@ pub enum Message {
     Fail {
         /// [`RequestId::number`].
         number: u64,
+        /// [`RequestId::attempt`].
+        attempt: u8,
         /// Why.
         code: Code,
         /// Why, for people.

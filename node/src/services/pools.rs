@@ -140,6 +140,7 @@ impl Services {
         let Message::Ask {
             id,
             passed_on,
+            patience,
             service,
             body,
         } = message
@@ -151,50 +152,45 @@ impl Services {
             let message = Message::Ask {
                 id,
                 passed_on: true,
+                patience,
                 service,
                 body,
             };
             return self.send(owner, message);
         }
+        let until = now + patience;
+        let wait = Wait { id, until, body };
+        let in_flight = self.rule(&service).in_flight;
         let Some(pool) = self.pools.pools.get_mut(&service) else {
-            return self.wait_for_worker(id, service, body, now);
+            return self.wait_for_worker(service, wait, now);
         };
-        if pool.in_flight() >= self.limits.in_flight {
-            let most = self.limits.in_flight;
-            let text = format!("{most} requests of this service are on their way: ask later");
+        if pool.in_flight() >= in_flight as usize {
+            let text = format!("{in_flight} requests of this service are on their way: ask later");
             return self.tell_failed(id, Code::Busy, text);
         }
         let (links, most) = (&self.links, self.limits.bytes);
         let takes = |node| !links.is_full(node, most);
         match pool.pick(Instance(id.asker), takes) {
-            Some(worker) => self.give(worker, id, service, body),
-            None => self.wait_for_worker(id, service, body, now),
+            Some(worker) => self.give(worker, service, wait, now),
+            None => self.wait_for_worker(service, wait, now),
         }
     }
 
     /// No worker is free now.
-    pub(super) fn wait_for_worker(
-        &mut self,
-        id: RequestId,
-        service: Bytes,
-        body: Bytes,
-        now: Time,
-    ) {
+    fn wait_for_worker(&mut self, service: Bytes, wait: Wait, now: Time) {
         let grace = now < self.ring_since + GRACE;
         let known = self.pools.pools.get(&service);
         if !grace && known.is_none_or(|pool| pool.places.is_empty()) {
-            return self.tell_no_worker(id);
+            return self.tell_no_worker(wait.id);
         }
         if self.pools.bytes >= self.limits.bytes {
             let text = "the owner holds too many requests that wait: ask later".into();
-            return self.tell_failed(id, Code::Busy, text);
+            return self.tell_failed(wait.id, Code::Busy, text);
         }
         self.pools.waiting += 1;
-
         self.pools.next_tick.get_or_insert(now + TICK);
-        let until = now + self.limits.deadline;
-        let body = compact(&body);
-        let wait = Wait { id, until, body };
+        let body = compact(&wait.body);
+        let wait = Wait { body, ..wait };
         self.pools.bytes += wait.cost();
         let pool = self.pools.pools.entry(service).or_default();
         pool.waits.push_back(wait);
@@ -203,18 +199,21 @@ impl Services {
     fn give(
         &mut self,
         (node, worker): (Instance, ClientId),
-        id: RequestId,
         service: Bytes,
-        body: Bytes,
+        wait: Wait,
+        now: Time,
     ) {
+        let Wait { id, until, body } = wait;
         let placed = Message::Placed {
             number: id.number,
+            attempt: id.attempt,
             node: node.0,
         };
         self.send(Instance(id.asker), placed);
         let work = Message::Work {
             id,
             worker,
+            patience: until.saturating_sub(now),
             service,
             body,
         };
@@ -243,7 +242,7 @@ impl Services {
             picked,
         };
         pool.places.insert((node, worker), place);
-        self.serve_waiting(&service);
+        self.serve_waiting(&service, now);
     }
 
     /// A worker can take more.
@@ -253,15 +252,16 @@ impl Services {
         service: Bytes,
         worker: ClientId,
         count: u32,
+        now: Time,
     ) {
         let pool = self.pools.pools.get_mut(&service);
         let place = pool.and_then(|pool| pool.places.get_mut(&(node, worker)));
         let Some(place) = place else { return };
         place.room = place.room.saturating_add(count).min(place.credit);
-        self.serve_waiting(&service);
+        self.serve_waiting(&service, now);
     }
 
-    fn serve_waiting(&mut self, service: &Bytes) {
+    fn serve_waiting(&mut self, service: &Bytes, now: Time) {
         let most = self.limits.bytes;
         while let Some(pool) = self.pools.pools.get_mut(service)
             && let Some(first) = pool.waits.front()
@@ -271,12 +271,12 @@ impl Services {
             && let Some(wait) = pool.waits.pop_front()
         {
             self.pools.release(&wait);
-            self.give(worker, wait.id, service.clone(), wait.body);
+            self.give(worker, service.clone(), wait, now);
         }
     }
 
     /// What waits here for workers that another node knows now.
-    pub(super) fn pass_on_waits(&mut self) {
+    pub(super) fn pass_on_waits(&mut self, now: Time) {
         let owned = |service: &Bytes| self.owner_of(service) == self.me;
         let pools = self.pools.pools.iter();
         let others = pools.filter(|(service, pool)| !pool.waits.is_empty() && !owned(service));
@@ -291,6 +291,7 @@ impl Services {
                 let message = Message::Ask {
                     id: wait.id,
                     passed_on: true,
+                    patience: wait.until.saturating_sub(now),
                     service: service.clone(),
                     body: wait.body,
                 };
@@ -361,6 +362,7 @@ impl Services {
     pub(super) fn tell_failed(&mut self, id: RequestId, code: Code, text: String) {
         let message = Message::Fail {
             number: id.number,
+            attempt: id.attempt,
             code,
             text,
         };

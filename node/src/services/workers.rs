@@ -6,10 +6,18 @@ use bytes::Bytes;
 
 use super::verbs::{Reply, Wrong};
 use super::{Code, Message, RequestId, Seat, Services};
-use crate::forward::{ClientId, Instance};
+use crate::forward::{ClientId, Instance, Time};
 
 /// Services of one client; more are refused.
 const MAX_SERVICES: usize = 1000;
+
+/// A request that waits for its worker.
+#[derive(Debug)]
+struct Given {
+    id: RequestId,
+    patience: Time,
+    body: Bytes,
+}
 
 /// What a worker does for a service.
 #[derive(Debug)]
@@ -17,7 +25,7 @@ struct Duty {
     credit: u32,
     in_hand: u32,
     /// Requests over its credit: an owner that knows too little may send some.
-    queue: VecDeque<(RequestId, Bytes)>,
+    queue: VecDeque<Given>,
     /// The owner that knows of it.
     told: Instance,
 }
@@ -141,14 +149,17 @@ impl Services {
     }
 
     /// A request for a worker of this node.
-    pub(super) fn hand_over(
-        &mut self,
-        id: RequestId,
-        client: ClientId,
-        service: Bytes,
-        body: Bytes,
-        from: Instance,
-    ) {
+    pub(super) fn hand_over(&mut self, message: Message, from: Instance) {
+        let Message::Work {
+            id,
+            worker: client,
+            patience,
+            service,
+            body,
+        } = message
+        else {
+            return;
+        };
         let worker = self.workers.workers.get_mut(&client);
         let duty = worker.and_then(|worker| worker.duties.get_mut(&service));
         let Some(duty) = duty else {
@@ -156,12 +167,13 @@ impl Services {
             let message = Message::Ask {
                 id,
                 passed_on: true,
+                patience,
                 service,
                 body,
             };
             return self.send(from, message);
         };
-        duty.queue.push_back((id, body));
+        duty.queue.push_back(Given { id, patience, body });
         self.hand_on(client, &service);
     }
 
@@ -170,7 +182,7 @@ impl Services {
         while let Some(worker) = self.workers.workers.get_mut(&client)
             && let Some(duty) = worker.duties.get_mut(service)
             && duty.in_hand < duty.credit
-            && let Some((id, body)) = duty.queue.pop_front()
+            && let Some(Given { id, body, .. }) = duty.queue.pop_front()
         {
             duty.in_hand += 1;
             worker.in_hand.insert(id, service.clone());
@@ -181,10 +193,11 @@ impl Services {
     /// What a worker has not been given goes to another.
     fn give_up(&mut self, client: ClientId, service: Bytes, duty: Duty) {
         self.send(duty.told, gone(client, service.clone()));
-        for (id, body) in duty.queue {
+        for Given { id, patience, body } in duty.queue {
             let message = Message::Ask {
                 id,
                 passed_on: true,
+                patience,
                 service: service.clone(),
                 body,
             };

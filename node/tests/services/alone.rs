@@ -16,6 +16,14 @@ struct Alone {
     now: Time,
 }
 
+fn request(number: u64) -> RequestId {
+    RequestId {
+        asker: 1,
+        number,
+        attempt: 0,
+    }
+}
+
 const ME: Instance = Instance(2);
 const CLIENT: ClientId = ClientId(7);
 
@@ -113,8 +121,9 @@ fn a_worker_whose_node_takes_nothing_is_not_picked() {
     let mut at_3 = 0;
     for number in 0..200 {
         let ask = Message::Ask {
-            id: RequestId { asker: 1, number },
+            id: request(number),
             passed_on: false,
+            patience: Duration::from_secs(5),
             service: "risk".into(),
             body: Bytes::new(),
         };
@@ -134,13 +143,14 @@ fn what_a_worker_has_done_while_its_link_was_down_is_told_once() {
     node.say(&[b"$zmesh.serve", b"risk", b"2"]);
     for number in 1..3 {
         let work = Message::Work {
-            id: RequestId { asker: 1, number },
+            id: request(number),
             worker: CLIENT,
+            patience: Duration::from_secs(5),
             service: "risk".into(),
             body: Bytes::new(),
         };
         node.services.handle_message(owner, work, node.now);
-        let id = RequestId { asker: 1, number };
+        let id = request(number);
         node.say(&[id.to_string().as_bytes(), b"done"]);
     }
     // Nothing went out until here.

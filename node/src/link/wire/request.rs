@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use super::{Head, WireError, encode_head, put_header};
-use crate::forward::ClientId;
+use crate::forward::{ClientId, Time};
 use crate::services::{Code, Message, RequestId, Seat};
 
 /// Bodies up to this are copied behind their head: one slice for a write.
@@ -18,18 +18,23 @@ pub enum RequestHead {
     Ask {
         asker: u64,
         number: u64,
+        attempt: u8,
         passed_on: bool,
+        patience_ms: u32,
         service: Vec<u8>,
     },
     Placed {
         number: u64,
+        attempt: u8,
         node: u64,
     },
     /// Has a body.
     Work {
         asker: u64,
         number: u64,
+        attempt: u8,
         worker: u32,
+        patience_ms: u32,
         service: Vec<u8>,
     },
     /// Has a body.
@@ -38,6 +43,7 @@ pub enum RequestHead {
     },
     Fail {
         number: u64,
+        attempt: u8,
         code: u8,
         text: String,
     },
@@ -76,39 +82,66 @@ pub fn encode_request(message: Message, mut put: impl FnMut(Bytes)) {
 }
 
 fn parts(message: Message) -> (RequestHead, Option<Bytes>) {
-    let head = match message {
+    match message {
         Message::Ask {
             id,
             passed_on,
+            patience,
             service,
             body,
         } => {
             let head = RequestHead::Ask {
                 asker: id.asker,
                 number: id.number,
+                attempt: id.attempt,
                 passed_on,
+                patience_ms: millis(patience),
                 service: service.to_vec(),
             };
-            return (head, Some(body));
+            (head, Some(body))
         }
         Message::Work {
             id,
             worker,
+            patience,
             service,
             body,
         } => {
             let head = RequestHead::Work {
                 asker: id.asker,
                 number: id.number,
+                attempt: id.attempt,
                 worker: worker.0,
+                patience_ms: millis(patience),
                 service: service.to_vec(),
             };
-            return (head, Some(body));
+            (head, Some(body))
         }
-        Message::Answer { number, body } => return (RequestHead::Answer { number }, Some(body)),
-        Message::Placed { number, node } => RequestHead::Placed { number, node },
-        Message::Fail { number, code, text } => RequestHead::Fail {
+        Message::Answer { number, body } => (RequestHead::Answer { number }, Some(body)),
+        message => (bare_head(message), None),
+    }
+}
+
+/// The head of a message; of one with a body that is all but the body.
+fn bare_head(message: Message) -> RequestHead {
+    match message {
+        Message::Placed {
             number,
+            attempt,
+            node,
+        } => RequestHead::Placed {
+            number,
+            attempt,
+            node,
+        },
+        Message::Fail {
+            number,
+            attempt,
+            code,
+            text,
+        } => RequestHead::Fail {
+            number,
+            attempt,
             code: code as u8,
             text,
         },
@@ -136,8 +169,10 @@ fn parts(message: Message) -> (RequestHead, Option<Bytes>) {
             count,
         },
         Message::TellSeats => RequestHead::TellSeats,
-    };
-    (head, None)
+        Message::Ask { .. } | Message::Work { .. } | Message::Answer { .. } => {
+            unreachable!("they have a body")
+        }
+    }
 }
 
 /// The message of a head and its body, if there was one.
@@ -147,13 +182,20 @@ pub(super) fn message(head: RequestHead, body: Option<Bytes>) -> Result<Message,
             RequestHead::Ask {
                 asker,
                 number,
+                attempt,
                 passed_on,
+                patience_ms,
                 service,
             },
             Some(body),
         ) => Message::Ask {
-            id: RequestId { asker, number },
+            id: RequestId {
+                asker,
+                number,
+                attempt,
+            },
             passed_on,
+            patience: Time::from_millis(patience_ms.into()),
             service: service.into(),
             body,
         },
@@ -161,13 +203,20 @@ pub(super) fn message(head: RequestHead, body: Option<Bytes>) -> Result<Message,
             RequestHead::Work {
                 asker,
                 number,
+                attempt,
                 worker,
+                patience_ms,
                 service,
             },
             Some(body),
         ) => Message::Work {
-            id: RequestId { asker, number },
+            id: RequestId {
+                asker,
+                number,
+                attempt,
+            },
             worker: ClientId(worker),
+            patience: Time::from_millis(patience_ms.into()),
             service: service.into(),
             body,
         },
@@ -181,11 +230,26 @@ pub(super) fn message(head: RequestHead, body: Option<Bytes>) -> Result<Message,
 /// Messages without a body.
 fn bare(head: RequestHead) -> Result<Message, WireError> {
     Ok(match head {
-        RequestHead::Placed { number, node } => Message::Placed { number, node },
-        RequestHead::Fail { number, code, text } => {
-            let code = Code::ALL.get(usize::from(code)).ok_or(WireError::Code)?.1;
-            Message::Fail { number, code, text }
-        }
+        RequestHead::Placed {
+            number,
+            attempt,
+            node,
+        } => Message::Placed {
+            number,
+            attempt,
+            node,
+        },
+        RequestHead::Fail {
+            number,
+            attempt,
+            code,
+            text,
+        } => Message::Fail {
+            number,
+            attempt,
+            code: Code::ALL.get(usize::from(code)).ok_or(WireError::Code)?.1,
+            text,
+        },
         RequestHead::Seats { seats } => {
             let seats = seats
                 .into_iter()
@@ -212,6 +276,11 @@ fn bare(head: RequestHead) -> Result<Message, WireError> {
             return Err(WireError::Frames);
         }
     })
+}
+
+/// An hour at most: [`crate::config::MAX_DEADLINE`].
+fn millis(time: Time) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn seat(service: Vec<u8>, worker: u32, credit: u32, room: u32) -> Seat {
@@ -253,26 +322,34 @@ mod tests {
         let code = prop::sample::select(Code::ALL.map(|(_, code)| code).to_vec());
         let parts = (any::<[u64; 2]>(), any::<u32>(), bytes(), bytes());
         prop_oneof![
-            (parts, any::<bool>(), any::<u8>()).prop_map(
-                |(([asker, number], worker, service, body), passed_on, kind)| {
-                    let id = RequestId { asker, number };
+            (parts, any::<bool>(), any::<u8>(), any::<u8>()).prop_map(
+                |(([asker, number], worker, service, body), passed_on, attempt, kind)| {
+                    let id = RequestId {
+                        asker,
+                        number,
+                        attempt,
+                    };
+                    let patience = Time::from_millis(worker.into());
                     let worker = ClientId(worker);
                     match kind % 5 {
                         0 => Message::Ask {
                             id,
                             passed_on,
+                            patience,
                             service,
                             body,
                         },
                         1 => Message::Work {
                             id,
                             worker,
+                            patience,
                             service,
                             body,
                         },
                         2 => Message::Answer { number, body },
                         3 => Message::Placed {
                             number,
+                            attempt,
                             node: asker,
                         },
                         _ => Message::Room {
@@ -283,11 +360,14 @@ mod tests {
                     }
                 }
             ),
-            (any::<u64>(), code, ".{0,40}").prop_map(|(number, code, text)| Message::Fail {
-                number,
-                code,
-                text
-            }),
+            (any::<u64>(), any::<u8>(), code, ".{0,40}").prop_map(
+                |(number, attempt, code, text)| Message::Fail {
+                    number,
+                    attempt,
+                    code,
+                    text
+                }
+            ),
             prop::collection::vec(any_seat(), 0..5).prop_map(Message::Seats),
             any_seat().prop_map(Message::Seat),
             Just(Message::TellSeats),
