@@ -17,6 +17,7 @@ pub mod options;
 pub mod process;
 pub mod prometheus;
 pub mod raw;
+pub mod running;
 pub mod server;
 pub mod service;
 pub mod site;

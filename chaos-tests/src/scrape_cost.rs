@@ -1,7 +1,7 @@
 //! What it costs a node to be asked for its metrics: figures for the README.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::live::options::zmesh;
 use crate::live::process::Node;
+use crate::live::running::Running;
 use crate::live::{Mesh, http};
 
 /// `scrape`
@@ -72,7 +73,8 @@ fn loaded(mesh: &Mesh, pairs: u32) -> Result<()> {
     let mut bench = zmesh();
     bench.args(["bench", "--from", &first.client, "--to", &last.client]);
     bench.args(["--topic", &topic, "--count", "100000000000"]);
-    let mut load = Load::start(bench)?;
+    let load = bench.stdout(Stdio::null()).spawn();
+    let mut load = Running(load.context("cannot start zmesh bench")?);
     thread::sleep(Duration::from_secs(5));
     let mut rates = [Vec::new(), Vec::new()];
     let mut times = Vec::new();
@@ -90,7 +92,10 @@ fn loaded(mesh: &Mesh, pairs: u32) -> Result<()> {
         let bytes = loopback_bytes()? - before;
         rates[usize::from(with)].push(bytes as f64 / begun.elapsed().as_secs_f64() / 1e6);
     }
-    ensure!(load.is_running()?, "the load has ended before its time");
+    ensure!(
+        load.0.try_wait()?.is_none(),
+        "the load has ended before its time"
+    );
     // Of each second with its neighbour without, since the load itself has its tides.
     let pairs_of = rates[1].iter().zip(&rates[0]);
     let ratios: Vec<f64> = pairs_of.map(|(with, without)| with / without).collect();
@@ -182,27 +187,5 @@ impl Figures {
             median: sorted[sorted.len() / 2],
             error: (squares.sum::<f64>() / (count - 1.0) / count).sqrt(),
         }
-    }
-}
-
-/// Ended when it is dropped.
-struct Load(std::process::Child);
-
-impl Load {
-    fn start(mut command: Command) -> Result<Self> {
-        let child = command.stdout(Stdio::null()).spawn();
-        child.map(Self).context("cannot start zmesh bench")
-    }
-
-    fn is_running(&mut self) -> Result<bool> {
-        Ok(self.0.try_wait()?.is_none())
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        // An error only says that it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -1,6 +1,7 @@
 //! The verbs of the program against a live mesh, as a script would use them.
 
 use chaos_tests::live::options::{program, zmesh};
+use chaos_tests::live::running::Running;
 use chaos_tests::live::{Mesh, wait};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -244,16 +245,6 @@ fn a_node_may_have_as_many_connections_as_the_system_allows() {
         numbers.next(),
         "soft and hard limit: {files}"
     );
-}
-
-/// A running program, killed when this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

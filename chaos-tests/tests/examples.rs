@@ -2,21 +2,12 @@
 //! subscriber through the mesh, and every asker a worker.
 
 use chaos_tests::live::language::{compile_c, examples, python};
+use chaos_tests::live::running::Running;
 use chaos_tests::live::{Mesh, wait};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use zmesh_node::report;
-
-/// A running example, killed when this is dropped.
-struct Example(Child);
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The commands of an example in each language.
 fn commands(name: &str, folder: &Path) -> [Command; 3] {
@@ -32,14 +23,14 @@ fn commands(name: &str, folder: &Path) -> [Command; 3] {
 fn every_publisher_reaches_every_subscriber() {
     let mesh = Mesh::start(3);
     let folder = tempfile::tempdir().unwrap();
-    let mut subscribers: Vec<Example> = commands("subscriber", folder.path())
+    let mut subscribers: Vec<Running> = commands("subscriber", folder.path())
         .map(|mut it| {
             it.arg(mesh.nodes[2].endpoint())
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap()
         })
-        .map(Example)
+        .map(Running)
         .into();
     wait::until_true("three subscribers to be ready", || {
         let held = mesh.nodes[2].ask::<report::Subscriptions>("/api/v1/subscriptions");
@@ -54,7 +45,7 @@ fn every_publisher_reaches_every_subscriber() {
         .map(|it| BufReader::new(it.0.stdout.take().unwrap()).lines())
         .collect();
     for mut publisher in commands("publisher", folder.path()) {
-        let running = Example(publisher.arg(mesh.nodes[0].endpoint()).spawn().unwrap());
+        let running = Running(publisher.arg(mesh.nodes[0].endpoint()).spawn().unwrap());
         for lines in &mut outputs {
             // The publisher before this one may have been heard last.
             for _ in 0..2 {
@@ -74,7 +65,7 @@ fn every_asker_is_answered_by_every_worker() {
     let folder = tempfile::tempdir().unwrap();
     for mut worker in commands("worker", folder.path()) {
         let told = worker.arg(mesh.nodes[2].endpoint()).stdout(Stdio::piped());
-        let mut worker = Example(told.spawn().unwrap());
+        let mut worker = Running(told.spawn().unwrap());
         let workers = |count| {
             wait::until_true("the worker", || {
                 mesh.nodes[2].metric("zmesh_workers", "") == count

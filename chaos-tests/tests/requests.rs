@@ -3,10 +3,11 @@
 
 use chaos_tests::live::options::zmesh;
 use chaos_tests::live::raw::{Raw, frame};
+use chaos_tests::live::running::Running;
 use chaos_tests::live::socket::{Message, connect, receive};
 use chaos_tests::live::wait::PATIENCE;
 use chaos_tests::live::{Mesh, Node, wait};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use zmesh_node::report;
 
@@ -302,17 +303,6 @@ fn words_that_make_no_sense_are_answered_and_harm_nobody() {
     let mut raw = Raw::handshake(&node.client, "REQ");
     raw.say(&frame(b"nobody", false));
     assert_eq!(raw.frame().1, b"$zmesh.error");
-}
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod asks;
 mod breaker;
 mod client;
 mod links;
+mod majordomo;
 mod message;
 mod pools;
 mod retries;
@@ -28,6 +29,7 @@ use self::asks::Asks;
 use self::breaker::Breakers;
 use self::client::Client;
 use self::links::Links;
+use self::majordomo::Majordomo;
 pub use self::message::{Code, Message, RequestId, Seat};
 use self::pools::Pools;
 use self::retries::Retries;
@@ -147,6 +149,7 @@ pub struct Services {
     retries: Retries,
     pools: Pools,
     workers: Workers,
+    majordomo: Majordomo,
     clients: HashMap<ClientId, Client>,
     links: Links,
     /// Requests that workers here have done and their owners have not been told of: told together,
@@ -174,6 +177,7 @@ impl Services {
             retries: Retries::default(),
             pools: Pools::default(),
             workers: Workers::default(),
+            majordomo: Majordomo::default(),
             clients: HashMap::new(),
             links: Links::default(),
             rooms: BTreeMap::new(),
@@ -205,6 +209,7 @@ impl Services {
             self.asks.next_deadline(),
             self.retries.next_deadline(),
             self.pools.next_deadline(),
+            self.majordomo.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -213,6 +218,7 @@ impl Services {
     pub fn handle_timeout(&mut self, now: Time) {
         self.end_late_asks(now);
         self.ask_again(now);
+        self.beat(now);
         self.end_late_waits(now);
         self.settle(now);
     }
@@ -311,6 +317,7 @@ impl Services {
     pub fn handle_client_closed(&mut self, client: ClientId, now: Time) {
         self.clients.remove(&client);
         self.asks.forget(client);
+        self.majordomo.forget(client);
         self.lose_worker(client);
         self.settle(now);
     }
@@ -330,9 +337,10 @@ impl Services {
                 service,
                 body,
             }) => self.ask(client, reply, service, body, now),
-            Ok(Verb::Serve { service, credit }) => self.serve(client, service, credit),
+            Ok(Verb::Serve { service, credit }) => self.serve(client, service, credit, now),
             Ok(Verb::Unserve { service }) => self.unserve(client, &service),
-            Ok(Verb::Answer { id, body }) => self.answer(client, &id, body),
+            Ok(Verb::Answer { id, body }) => self.answer(client, &id, body, now),
+            Ok(Verb::Majordomo(manner, says)) => self.hear_worker(client, manner, says, now),
             Err(wrong) => self.refuse(client, &wrong),
         }
         self.settle(now);
@@ -365,6 +373,7 @@ impl Services {
     pub fn handle_leaving(&mut self, now: Time) {
         self.leaving = true;
         self.withdraw_seats();
+        self.dismiss_idle();
         self.settle(now);
     }
 
@@ -389,13 +398,14 @@ impl Services {
     fn take(&mut self, from: Instance, message: Message, now: Time) {
         match message {
             Message::Ask { .. } => self.place(message, now),
-            Message::Work { .. } => self.hand_over(message, from),
+            Message::Work { .. } => self.hand_over(message, from, now),
             Message::Placed {
                 number,
                 attempt,
                 node,
             } => self.asks.placed(number, attempt, Instance(node)),
             Message::Answer { number, body } => self.end_ask(number, Ok(body), now),
+            Message::Part { number, body } => self.hear_part(number, &body),
             Message::Fail {
                 number,
                 attempt,

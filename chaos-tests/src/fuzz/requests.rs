@@ -27,7 +27,7 @@ const FRAMES: FrameLimits = FrameLimits {
 };
 
 /// What clients like to say, frame by frame.
-const WORDS: [&[u8]; 12] = [
+const WORDS: [&[u8]; 20] = [
     b"",
     b"$zmesh.serve",
     b"$zmesh.unserve",
@@ -40,6 +40,14 @@ const WORDS: [&[u8]; 12] = [
     b"10000",
     b"0000000000000001-1",
     b"0000000000000002-1",
+    b"MDPC01",
+    b"MDPC02",
+    b"MDPW01",
+    b"MDPW02",
+    &[1],
+    &[3],
+    &[4],
+    b"mmi.service",
 ];
 
 struct Trial<'a> {
@@ -135,8 +143,8 @@ impl Trial<'_> {
         let frames = 1 + self.script.below(6);
         let mut bytes = Vec::new();
         for index in 0..frames {
-            let word = match self.script.below(16) {
-                own @ 14..=15 => self.script.bytes(own * 20),
+            let word = match self.script.below(24) {
+                own @ 22..=23 => self.script.bytes((own - 8) * 20),
                 word => WORDS[word % WORDS.len()],
             };
             put_header(&mut bytes, index + 1 < frames, word.len());

@@ -6,7 +6,8 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use bytes::Bytes;
 
 use super::breaker::Verdict;
-use super::verbs::{Reply, Wrong};
+use super::majordomo::{self, Version};
+use super::verbs::{Form, Reply, Wrong};
 use super::{Code, Message, Output, RequestId, Services};
 use crate::forward::{ClientId, Instance, Time, Times, compact};
 
@@ -175,7 +176,7 @@ impl Services {
         };
         let (service, attempt) = (ask.service.clone(), ask.attempt);
         let patience = ask.until.saturating_sub(now);
-        let owner = self.owner_of(&service);
+        let owner = self.owner_of(majordomo::subject(&service, &body));
         if let Some(ask) = self.asks.asks.get_mut(&number) {
             ask.asked = Some(owner);
         }
@@ -333,31 +334,35 @@ impl Services {
         id: &str,
     ) {
         self.asks.failed[code as usize] += 1;
-        let id = reply
-            .tag
-            .clone()
-            .unwrap_or_else(|| Bytes::copy_from_slice(id.as_bytes()));
+        let id = match &reply.form {
+            Form::Named(name) => &name[..],
+            Form::Plain | Form::Majordomo(..) => id.as_bytes(),
+        };
         let mut last = Vec::with_capacity(id.len() + 9);
         crate::zmtp::frames::put_header(&mut last, false, id.len());
-        last.extend_from_slice(&id);
-        let frames = [
-            &b""[..],
-            b"$zmesh.error",
-            code.name().as_bytes(),
-            text.as_bytes(),
-        ];
-        let frames = &frames[usize::from(!reply.delimiter)..];
-        self.push(client, frames, &last.into());
+        last.extend_from_slice(id);
+        let error = [b"$zmesh.error", code.name().as_bytes(), text.as_bytes()];
+        let mut frames = head(reply, true);
+        if let Form::Named(_) = reply.form {
+            // The name stands in the error.
+            frames.truncate(usize::from(reply.delimiter));
+        }
+        frames.extend(error);
+        self.push(client, &frames, &last.into());
     }
 
     fn reply(&mut self, client: ClientId, reply: &Reply, body: &Bytes) {
-        let delimiter: &[&[u8]] = if reply.delimiter { &[b""] } else { &[] };
-        match &reply.tag {
-            None => self.push(client, delimiter, body),
-            Some(tag) => {
-                let frames = [delimiter, &[b"$zmesh.reply", tag]].concat();
-                self.push(client, &frames, body);
-            }
+        self.push(client, &head(reply, true), body);
+    }
+
+    /// A part of an answer. Of those who ask only clients of MDP/0.2 know of such.
+    pub(super) fn hear_part(&mut self, number: u64, body: &Bytes) {
+        let Some(ask) = self.asks.asks.get(&number) else {
+            return;
+        };
+        if let Form::Majordomo(Version::V2, _) = &ask.reply.form {
+            let (client, reply) = (ask.client, ask.reply.clone());
+            self.push(client, &head(&reply, false), body);
         }
     }
 
@@ -374,4 +379,24 @@ impl Services {
             self.outputs.push_back(Output::Client(id));
         }
     }
+}
+
+/// What stands before the body of an answer, or of a part of one.
+fn head(reply: &Reply, last: bool) -> Vec<&[u8]> {
+    let mut frames: Vec<&[u8]> = Vec::new();
+    if reply.delimiter {
+        frames.push(b"");
+    }
+    match &reply.form {
+        Form::Plain => {}
+        Form::Named(name) => frames.extend([b"$zmesh.reply", &name[..]]),
+        Form::Majordomo(version, service) => {
+            frames.push(version.client());
+            if *version == Version::V2 {
+                frames.push(if last { &[3] } else { &[2] });
+            }
+            frames.push(service);
+        }
+    }
+    frames
 }

@@ -133,7 +133,10 @@ impl Services {
             // At most one of each waits.
             Message::Seats(_) | Message::TellSeats => self.put(to, message),
             // The asker's deadline covers these.
-            Message::Placed { .. } | Message::Answer { .. } | Message::Fail { .. } => {}
+            Message::Placed { .. }
+            | Message::Answer { .. }
+            | Message::Part { .. }
+            | Message::Fail { .. } => {}
             Message::Room { .. } => debug_assert!(false, "these wait elsewhere"),
         }
     }

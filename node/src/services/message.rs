@@ -131,6 +131,13 @@ pub enum Message {
         /// See the enum.
         body: Bytes,
     },
+    /// Worker's node → asker's node: a part of the answer, before it.
+    Part {
+        /// [`RequestId::number`].
+        number: u64,
+        /// See the enum.
+        body: Bytes,
+    },
     /// Owner or worker's node → asker's node.
     Fail {
         /// [`RequestId::number`].
@@ -162,8 +169,10 @@ pub enum Message {
 impl Message {
     /// The same in memory of its own.
     pub(super) fn compact(mut self) -> Self {
-        if let Self::Ask { body, .. } | Self::Work { body, .. } | Self::Answer { body, .. } =
-            &mut self
+        if let Self::Ask { body, .. }
+        | Self::Work { body, .. }
+        | Self::Answer { body, .. }
+        | Self::Part { body, .. } = &mut self
         {
             *body = compact(body);
         }
@@ -173,9 +182,10 @@ impl Message {
     /// Bytes of memory while it waits.
     pub(super) fn cost(&self) -> usize {
         let held = match self {
-            Self::Ask { body, .. } | Self::Work { body, .. } | Self::Answer { body, .. } => {
-                body.len()
-            }
+            Self::Ask { body, .. }
+            | Self::Work { body, .. }
+            | Self::Answer { body, .. }
+            | Self::Part { body, .. } => body.len(),
             Self::Seats(seats) => seats.len() * OVERHEAD_BYTES,
             _ => 0,
         };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use bytes::Bytes;
 
 use super::links::OVERHEAD_BYTES;
+use super::majordomo;
 use super::{Code, Message, RequestId, Seat, ServiceStats, Services, WorkerStats};
 use crate::forward::{ClientId, Instance, Time, compact};
 
@@ -84,6 +85,8 @@ pub(super) struct Pools {
     /// Requests that wait, and the bytes that they take.
     waiting: usize,
     bytes: usize,
+    /// Questions whether anybody serves this, that wait for word of the workers.
+    questions: Vec<(RequestId, Bytes)>,
     /// When what waits is looked through, if anything does.
     next_tick: Option<Time>,
 }
@@ -94,7 +97,13 @@ impl Pools {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.waiting
+        self.waiting + self.questions.len()
+    }
+
+    /// Whether there is a worker.
+    pub(super) fn is_served(&self, service: &[u8]) -> bool {
+        let pool = self.pools.get(service);
+        pool.is_some_and(|pool| !pool.places.is_empty())
     }
 
     /// Every service with its workers, sorted by name; so many at most.
@@ -147,7 +156,7 @@ impl Services {
         else {
             return;
         };
-        let owner = self.owner_of(&service);
+        let owner = self.owner_of(majordomo::subject(&service, &body));
         if owner != self.me && !passed_on {
             let message = Message::Ask {
                 id,
@@ -157,6 +166,9 @@ impl Services {
                 body,
             };
             return self.send(owner, message);
+        }
+        if majordomo::is_management(&service) {
+            return self.answer_management(id, &service, &body, now);
         }
         let until = now + patience;
         let wait = Wait { id, until, body };
@@ -176,9 +188,39 @@ impl Services {
         }
     }
 
+    /// Whether this node became the owner so lately that it may not have heard of the workers.
+    pub(super) fn may_be_unknown(&self, now: Time) -> bool {
+        now < self.ring_since + GRACE
+    }
+
+    /// Whether anybody serves this is answered when it is known.
+    pub(super) fn wait_for_seats(&mut self, id: RequestId, service: Bytes, now: Time) {
+        if self.pools.bytes >= self.limits.bytes {
+            let text = "the owner holds too many requests that wait: ask later".into();
+            return self.tell_failed(id, Code::Busy, text);
+        }
+        self.pools.bytes += OVERHEAD_BYTES + service.len();
+        self.pools.next_tick.get_or_insert(now + TICK);
+        self.pools.questions.push((id, service));
+    }
+
+    fn answer_questions(&mut self, now: Time) {
+        let unknown = self.may_be_unknown(now);
+        for (id, service) in std::mem::take(&mut self.pools.questions) {
+            match self.pools.is_served(&service) {
+                false if unknown => {
+                    self.pools.questions.push((id, service));
+                    continue;
+                }
+                served => self.answer_question(id, if served { "200" } else { "404" }),
+            }
+            self.pools.bytes -= OVERHEAD_BYTES + service.len();
+        }
+    }
+
     /// No worker is free now.
     fn wait_for_worker(&mut self, service: Bytes, wait: Wait, now: Time) {
-        let grace = now < self.ring_since + GRACE;
+        let grace = self.may_be_unknown(now);
         let known = self.pools.pools.get(&service);
         if !grace && known.is_none_or(|pool| pool.places.is_empty()) {
             return self.tell_no_worker(wait.id);
@@ -333,11 +375,12 @@ impl Services {
         for service in services {
             self.tidy_pool(&service, now);
         }
-        self.pools.next_tick = (self.pools.waiting > 0).then(|| now + TICK);
+        self.answer_questions(now);
+        self.pools.next_tick = (self.pools.waiting() > 0).then(|| now + TICK);
     }
 
     fn tidy_pool(&mut self, service: &Bytes, now: Time) {
-        let grace = now < self.ring_since + GRACE;
+        let grace = self.may_be_unknown(now);
         while let Some(pool) = self.pools.pools.get_mut(service)
             && let Some(first) = pool.waits.front()
             && (first.until <= now || !grace && pool.places.is_empty())

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::majordomo::{self, Manner, Says, Side, Version};
 use super::{MAX_CREDIT, MAX_SERVICE_BYTES};
 use crate::zmtp::frames::{Span, frames};
 
@@ -12,8 +13,18 @@ use crate::zmtp::frames::{Span, frames};
 pub(super) struct Reply {
     /// It begins with an empty frame, as the request did: REQ sockets want it so.
     pub(super) delimiter: bool,
+    pub(super) form: Form,
+}
+
+/// What stands around an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing.
+    Plain,
     /// The asker's own name for the request.
-    pub(super) tag: Option<Bytes>,
+    Named(Bytes),
+    /// For a Majordomo client: the service.
+    Majordomo(Version, Bytes),
 }
 
 /// What a client wants.
@@ -31,6 +42,8 @@ pub(super) enum Verb {
     Unserve { service: Bytes },
     /// It has done a request.
     Answer { id: Bytes, body: Bytes },
+    /// It is a Majordomo worker.
+    Majordomo(Manner, Says),
 }
 
 /// Words that nobody understands.
@@ -43,7 +56,7 @@ pub(super) struct Wrong {
 
 const PLAIN: Reply = Reply {
     delimiter: false,
-    tag: None,
+    form: Form::Plain,
 };
 
 /// Longest tag of a request.
@@ -53,7 +66,7 @@ const MAX_TAG_BYTES: usize = 255;
 const RESERVED: &[u8] = b"$";
 
 /// A message, frame by frame.
-struct Frames<'a> {
+pub(super) struct Frames<'a> {
     chunk: &'a Bytes,
     /// Where each of the first frames begins, and where its body lies.
     places: Vec<(usize, Range<usize>)>,
@@ -61,13 +74,13 @@ struct Frames<'a> {
 }
 
 impl Frames<'_> {
-    fn get(&self, index: usize) -> Option<Bytes> {
+    pub(super) fn get(&self, index: usize) -> Option<Bytes> {
         let (_, body) = self.places.get(index)?;
         Some(self.chunk.slice(body.clone()))
     }
 
     /// All frames from this one on, with their headers.
-    fn from(&self, index: usize) -> Bytes {
+    pub(super) fn from(&self, index: usize) -> Bytes {
         let start = self.places.get(index).map_or(self.end, |(start, _)| *start);
         self.chunk.slice(start..self.end)
     }
@@ -82,8 +95,8 @@ pub(super) fn parse(chunk: &Bytes, span: &Span, worker: bool) -> Result<Verb, Wr
     let range = span.range();
     let mut message = Frames {
         chunk,
-        // No verb looks at more than the delimiter, itself, two words and where the body begins.
-        places: frames(chunk, range.clone()).take(5).collect(),
+        // No verb looks at more than the delimiter, itself, three words and where the body begins.
+        places: frames(chunk, range.clone()).take(6).collect(),
         end: range.end,
     };
     let mut reply = PLAIN;
@@ -96,6 +109,10 @@ pub(super) fn parse(chunk: &Bytes, span: &Span, worker: bool) -> Result<Verb, Wr
         text: text.into(),
     };
     let first = message.get(0).unwrap_or_default();
+    let count = span.frames - u32::from(reply.delimiter);
+    if let Some((version, side)) = Version::of(&first) {
+        return majordomo(&message, count, version, side, reply.delimiter);
+    }
     match &first[..] {
         b"$zmesh.request" => {
             let (Some(tag), Some(service)) = (message.get(1), message.get(2)) else {
@@ -106,13 +123,11 @@ pub(super) fn parse(chunk: &Bytes, span: &Span, worker: bool) -> Result<Verb, Wr
             if tag.len() > MAX_TAG_BYTES {
                 return Err(wrong("the name of a request has at most 255 bytes"));
             }
-            reply.tag = Some(Bytes::copy_from_slice(&tag));
+            reply.form = Form::Named(Bytes::copy_from_slice(&tag));
             let body = message.from(3);
             request(reply, service, body)
         }
-        b"$zmesh.serve" => {
-            serve(&message, span.frames - u32::from(reply.delimiter)).map_err(|text| wrong(&text))
-        }
+        b"$zmesh.serve" => serve(&message, count).map_err(|text| wrong(&text)),
         b"$zmesh.unserve" => match message.get(1) {
             Some(service) => Ok(Verb::Unserve { service }),
             None => Err(wrong("a worker leaves with [$zmesh.unserve, service]")),
@@ -132,6 +147,37 @@ pub(super) fn parse(chunk: &Bytes, span: &Span, worker: bool) -> Result<Verb, Wr
     }
 }
 
+/// Understands a message of a Majordomo client or worker; it has so many frames.
+fn majordomo(
+    message: &Frames<'_>,
+    count: u32,
+    version: Version,
+    side: Side,
+    delimiter: bool,
+) -> Result<Verb, Wrong> {
+    if side == Side::Worker {
+        let manner = Manner { version, delimiter };
+        return Ok(Verb::Majordomo(manner, Says::of(version, message, count)));
+    }
+    // The second version has a command before the service, of which there is one.
+    let at = match version {
+        Version::V1 => 1,
+        Version::V2 => 2,
+    };
+    let service = message.get(at).unwrap_or_default();
+    let service = Bytes::copy_from_slice(&service[..service.len().min(MAX_SERVICE_BYTES + 1)]);
+    let reply = Reply {
+        delimiter,
+        form: Form::Majordomo(version, service.clone()),
+    };
+    let command = message.get(1).unwrap_or_default();
+    if version == Version::V2 && command[..] != [1] {
+        let text = "a request of MDP/0.2 is [MDPC02, 0x01, service, body…]".into();
+        return Err(Wrong { reply, text });
+    }
+    request(reply, service, message.from(at + 1))
+}
+
 fn request(reply: Reply, service: Bytes, body: Bytes) -> Result<Verb, Wrong> {
     match wrong_name(&service) {
         Some(text) => Err(Wrong { reply, text }),
@@ -148,7 +194,7 @@ fn serve(message: &Frames, frames: u32) -> Result<Verb, String> {
     let (Some(service), Some(credit), 3) = (message.get(1), message.get(2), frames) else {
         return Err(shape.into());
     };
-    if let Some(text) = wrong_name(&service) {
+    if let Some(text) = wrong_worker_name(&service) {
         return Err(text);
     }
     let number = std::str::from_utf8(&credit)
@@ -164,6 +210,14 @@ fn serve(message: &Frames, frames: u32) -> Result<Verb, String> {
              the worker takes at a time"
         )),
     }
+}
+
+/// What is wrong with the name of a service that somebody wants to serve.
+pub(super) fn wrong_worker_name(service: &[u8]) -> Option<String> {
+    wrong_name(service).or_else(|| {
+        let own = majordomo::is_management(service);
+        own.then(|| "services that begin with mmi. are the mesh's own".into())
+    })
 }
 
 /// What is wrong with the name of a service.

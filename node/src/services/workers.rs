@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::verbs::{Reply, Wrong};
+use super::verbs::{Form, Reply, Wrong};
 use super::{Code, Message, RequestId, Seat, Services};
 use crate::forward::{ClientId, Instance, Time};
 
@@ -59,6 +59,12 @@ impl Workers {
             .is_some_and(|it| !it.in_hand.is_empty())
     }
 
+    /// Whether a client has this request.
+    pub(super) fn has(&self, client: ClientId, id: RequestId) -> bool {
+        let worker = self.workers.get(&client);
+        worker.is_some_and(|it| it.in_hand.contains_key(&id))
+    }
+
     pub(super) fn are_idle(&self) -> bool {
         self.workers.values().all(|it| it.in_hand.is_empty())
     }
@@ -106,7 +112,7 @@ fn gone(worker: ClientId, service: Bytes) -> Message {
 
 impl Services {
     /// A client serves something, or with another credit.
-    pub(super) fn serve(&mut self, client: ClientId, service: Bytes, credit: u32) {
+    pub(super) fn serve(&mut self, client: ClientId, service: Bytes, credit: u32, now: Time) {
         let owner = self.owner_of(&service);
         let worker = self.workers.workers.entry(client).or_default();
         let is_new = !worker.duties.contains_key(&service);
@@ -133,7 +139,7 @@ impl Services {
             self.rooms.remove(&(told, service.clone(), client));
             self.send(told, Message::Seat(seat));
         }
-        self.hand_on(client, &service);
+        self.hand_on(client, &service, now);
     }
 
     /// A client gives up to serve something. What it has of it it may still answer.
@@ -149,7 +155,7 @@ impl Services {
     }
 
     /// A request for a worker of this node.
-    pub(super) fn hand_over(&mut self, message: Message, from: Instance) {
+    pub(super) fn hand_over(&mut self, message: Message, from: Instance, now: Time) {
         let Message::Work {
             id,
             worker: client,
@@ -174,11 +180,11 @@ impl Services {
             return self.send(from, message);
         };
         duty.queue.push_back(Given { id, patience, body });
-        self.hand_on(client, &service);
+        self.hand_on(client, &service, now);
     }
 
     /// Gives a worker what it takes now.
-    fn hand_on(&mut self, client: ClientId, service: &Bytes) {
+    fn hand_on(&mut self, client: ClientId, service: &Bytes, now: Time) {
         while let Some(worker) = self.workers.workers.get_mut(&client)
             && let Some(duty) = worker.duties.get_mut(service)
             && duty.in_hand < duty.credit
@@ -186,7 +192,7 @@ impl Services {
         {
             duty.in_hand += 1;
             worker.in_hand.insert(id, service.clone());
-            self.push(client, &[id.to_string().as_bytes()], &body);
+            self.hand(client, id, &body, now);
         }
     }
 
@@ -206,7 +212,16 @@ impl Services {
     }
 
     /// A worker has done a request.
-    pub(super) fn answer(&mut self, client: ClientId, id: &[u8], body: Bytes) {
+    pub(super) fn answer(&mut self, client: ClientId, id: &[u8], body: Bytes, now: Time) {
+        if !self.finish(client, id, body, now) {
+            let text = "an answer is [request id, body…], and no request of this id is with this \
+                        worker";
+            self.refuse_worker(client, text.into());
+        }
+    }
+
+    /// The same; whether the worker had the request.
+    pub(super) fn finish(&mut self, client: ClientId, id: &[u8], body: Bytes, now: Time) -> bool {
         let worker = self.workers.workers.get_mut(&client);
         let known = worker.and_then(|worker| {
             let id = RequestId::parse(id)?;
@@ -219,17 +234,16 @@ impl Services {
             Some((id, service, told))
         });
         let Some((id, service, told)) = known else {
-            let text = "an answer is [request id, body…], and no request of this id is with this \
-                        worker";
-            return self.refuse_worker(client, text.into());
+            return false;
         };
         let number = id.number;
         self.send(Instance(id.asker), Message::Answer { number, body });
         if let Some(owner) = told {
-            self.hand_on(client, &service);
+            self.hand_on(client, &service, now);
             self.send_room(owner, service, client);
         }
         self.workers.forget_idle(client);
+        true
     }
 
     /// A client has gone: so has what it was to do.
@@ -288,7 +302,7 @@ impl Services {
     fn refuse_worker(&mut self, client: ClientId, text: String) {
         let reply = Reply {
             delimiter: false,
-            tag: None,
+            form: Form::Plain,
         };
         self.refuse(client, &Wrong { reply, text });
     }

@@ -8,12 +8,12 @@ use zmesh_node::forward::{ClientId, Instance, Time};
 use zmesh_node::services::{Limits, Message, RequestId, Seat, Services};
 use zmesh_node::zmtp::frames::{Item, item_at};
 
-use crate::{FRAMES, message, messages, ring};
+use crate::words::{FRAMES, message, messages, ring};
 
 /// A node of its own, for what needs no others: a client of it, and what that hears.
-struct Alone {
-    services: Services,
-    now: Time,
+pub(crate) struct Alone {
+    pub(crate) services: Services,
+    pub(crate) now: Time,
 }
 
 fn request(number: u64) -> RequestId {
@@ -24,32 +24,60 @@ fn request(number: u64) -> RequestId {
     }
 }
 
-const ME: Instance = Instance(2);
-const CLIENT: ClientId = ClientId(7);
+pub(crate) const ME: Instance = Instance(2);
+pub(crate) const CLIENT: ClientId = ClientId(7);
 
 impl Alone {
+    /// With nobody else.
+    pub(crate) fn single() -> Self {
+        let mut node = Self::beside(&[ME.0], Limits::default());
+        // It knows the workers that there are.
+        node.pass(Duration::from_secs(3));
+        node
+    }
+
     /// With these other nodes, of which the first owns everything.
     fn beside(others: &[u64], limits: Limits) -> Self {
         let mut services = Services::new(ME, limits);
         let now = Duration::from_secs(10);
-        let here = others.iter().map(|it| Instance(*it)).collect();
+        let others_but_me = others.iter().filter(|it| **it != ME.0);
+        let here = others_but_me.map(|it| Instance(*it)).collect();
         services.handle_topology(here, ring(&BTreeSet::from([others[0]])), now);
         services.handle_client_opened(CLIENT);
         Self { services, now }
     }
 
     fn say(&mut self, parts: &[&[u8]]) {
+        self.says(CLIENT, parts);
+    }
+
+    pub(crate) fn says(&mut self, client: ClientId, parts: &[&[u8]]) {
         let chunk = message(parts);
         let Ok(Item::Message(span)) = item_at(&chunk, 0, FRAMES) else {
             panic!("it was just written")
         };
         let services = &mut self.services;
-        services.handle_client_message(CLIENT, &chunk, &span, self.now);
+        services.handle_client_message(client, &chunk, &span, self.now);
     }
 
     fn heard(&mut self) -> Vec<Vec<Vec<u8>>> {
-        let segments = std::iter::from_fn(|| self.services.take_segment(CLIENT));
+        self.hears(CLIENT)
+    }
+
+    /// What has come for a client since.
+    pub(crate) fn hears(&mut self, client: ClientId) -> Vec<Vec<Vec<u8>>> {
+        let segments = std::iter::from_fn(|| self.services.take_segment(client));
         segments.flat_map(|it| messages(&it)).collect()
+    }
+
+    /// Lets time pass, with every timer in it.
+    pub(crate) fn pass(&mut self, time: Time) {
+        let until = self.now + time;
+        while let Some(due) = self.services.next_deadline().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.services.handle_timeout(self.now);
+        }
+        self.now = until;
     }
 
     fn sent(&mut self, to: Instance) -> Vec<Message> {

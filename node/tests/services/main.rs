@@ -2,24 +2,21 @@
 //! request has one answer or one error, in time, and no worker gets more than it takes.
 
 mod alone;
+mod majordomo;
+mod words;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use zmesh_node::config::ServiceRule;
-use zmesh_node::forward::{ClientId, Instance, Ring, Time};
+use zmesh_node::forward::{ClientId, Instance, Time};
 use zmesh_node::services::{Limits, Message, Output, Services};
-use zmesh_node::zmtp::frames::{FrameLimits, Item, frames, item_at, put_header};
-use zmesh_partition::{Member, Table};
+use zmesh_node::zmtp::frames::{Item, item_at};
 
-const FRAMES: FrameLimits = FrameLimits {
-    message_bytes: 1 << 20,
-    frames: 16,
-};
+use words::{FRAMES, message, messages, ring};
 
 const SERVICES: [&str; 3] = ["prices", "orders", "risk"];
 /// What each has, in their order.
@@ -37,6 +34,9 @@ fn rules() -> [ServiceRule; 3] {
     ]
 }
 
+/// Majordomo workers give signs of life so often.
+const BEAT: Time = Duration::from_millis(2500);
+
 /// How late a timer may be seen here: the step of the simulated clock.
 const STEP: Time = Duration::from_millis(20);
 
@@ -52,6 +52,10 @@ struct Client {
     in_hand: Vec<(Vec<u8>, String)>,
     /// Bodies of those, the asker's tag in each.
     bodies: Vec<Vec<u8>>,
+    /// It is a Majordomo worker, which gave its last sign of life then.
+    majordomo: Option<Time>,
+    /// Its program stands still.
+    frozen: bool,
 }
 
 struct World {
@@ -63,52 +67,14 @@ struct World {
     links: BTreeMap<(u64, u64), VecDeque<Message>>,
     next_client: u32,
     next_tag: u64,
+    /// Majordomo workers that were sent away.
+    out: Vec<u32>,
     /// Tag and id of what any worker got.
     given: BTreeSet<(Vec<u8>, Vec<u8>)>,
     /// Outcomes by name.
     outcomes: BTreeMap<String, u64>,
     /// No fault has happened lately: credits hold to the letter.
     calm: bool,
-}
-
-fn ring(nodes: &BTreeSet<u64>) -> Arc<Ring> {
-    let id = |node: u64| {
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&node.to_le_bytes());
-        id
-    };
-    let members: Vec<Member> = nodes
-        .iter()
-        .map(|node| Member {
-            id: id(*node),
-            weight: 1,
-        })
-        .collect();
-    let instances: HashMap<_, _> = nodes.iter().map(|it| (id(*it), Instance(*it))).collect();
-    Arc::new(Ring::new(Table::new(&members), instances))
-}
-
-fn message(parts: &[&[u8]]) -> Bytes {
-    let mut bytes = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
-        put_header(&mut bytes, index + 1 < parts.len(), part.len());
-        bytes.extend_from_slice(part);
-    }
-    bytes.into()
-}
-
-/// Every message in these bytes, as its frames.
-fn messages(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
-    let (mut all, mut at) = (Vec::new(), 0);
-    while at < bytes.len() {
-        let Ok(Item::Message(span)) = item_at(bytes, at, FRAMES) else {
-            panic!("not whole messages: {bytes:?}");
-        };
-        let bodies = frames(bytes, span.range()).map(|(_, body)| bytes[body].to_vec());
-        all.push(bodies.collect());
-        at = span.end as usize;
-    }
-    all
 }
 
 impl World {
@@ -121,6 +87,7 @@ impl World {
             links: BTreeMap::new(),
             next_client: 1,
             next_tag: 1,
+            out: Vec::new(),
             given: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             calm: true,
@@ -209,9 +176,9 @@ impl World {
     }
 
     /// What a client hears.
-    fn hear(&mut self, id: u32, parts: &[Vec<u8>]) {
+    fn hear(&mut self, id_of: u32, parts: &[Vec<u8>]) {
         let now = self.now;
-        let Some(client) = self.clients.get_mut(&id) else {
+        let Some(client) = self.clients.get_mut(&id_of) else {
             return;
         };
         let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
@@ -222,6 +189,18 @@ impl World {
                 (text(&parts[1]), "answered".into())
             }
             b"$zmesh.error" => (text(&parts[3]), text(&parts[1])),
+            b"MDPW02" => {
+                if let [_, request, id, _, body @ ..] = parts
+                    && *request == [2]
+                {
+                    let parts = [std::slice::from_ref(id), body].concat();
+                    self.hear(id_of, &parts);
+                } else if parts[1] == [6] {
+                    // It has been out for long, and comes again.
+                    self.out.push(id_of);
+                }
+                return;
+            }
             _ => {
                 let (service, tag) = (text(&parts[1]), parts[2].clone());
                 // An attempt goes to one worker, and a request has others only where it may.
@@ -281,15 +260,44 @@ impl World {
         );
     }
 
+    /// As a Majordomo worker.
+    fn be_ready(&mut self, client: u32) {
+        let service = SERVICES[self.rng.random_range(0..SERVICES.len())];
+        let now = self.now;
+        let state = self.clients.get_mut(&client).expect("it is there");
+        state.serves.insert(service.into(), 1);
+        state.majordomo = Some(now);
+        self.say(client, &[b"MDPW02", &[1], service.as_bytes()]);
+    }
+
+    /// Signs of life of those who do not stand still, and the end of those who were sent away.
+    fn beat(&mut self) {
+        let now = self.now;
+        let due = |client: &Client| client.majordomo.is_some_and(|at| now >= at + BEAT);
+        let clients = self.clients.iter();
+        let due = clients.filter(|(_, it)| !it.frozen && due(it));
+        for client in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let state = self.clients.get_mut(&client).expect("it is there");
+            state.majordomo = Some(now);
+            self.say(client, &[b"MDPW02", &[5]]);
+        }
+        for client in std::mem::take(&mut self.out) {
+            self.disconnect(client);
+        }
+    }
+
     fn answer(&mut self, client: u32) {
         let state = self.clients.get_mut(&client).expect("it is there");
-        if state.in_hand.is_empty() {
+        if state.in_hand.is_empty() || state.frozen {
             return;
         }
         let index = self.rng.random_range(0..state.in_hand.len());
         let (id, _) = state.in_hand.remove(index);
         let tag = state.bodies.remove(index);
-        self.say(client, &[&id, b"done", &tag]);
+        match state.majordomo {
+            None => self.say(client, &[&id, b"done", &tag]),
+            Some(_) => self.say(client, &[b"MDPW02", &[4], &id, b"", b"done", &tag]),
+        }
     }
 
     fn disconnect(&mut self, client: u32) {
@@ -340,6 +348,7 @@ impl World {
 
     fn pass(&mut self, time: Time) {
         self.now += time;
+        self.beat();
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
             let due = self.nodes[&node].next_deadline();
             if due.is_some_and(|due| due <= self.now) {
@@ -376,17 +385,29 @@ impl World {
             80..90 => self.pass(STEP),
             90..93 => drop(self.connect()),
             93..95 => {
-                if let Some(worker) = self.one_of(true) {
+                if let Some(worker) = self.one_of(true)
+                    && self.clients[&worker].majordomo.is_none()
+                {
                     self.serve(worker);
                 }
             }
-            95..97 => {
+            95 => {
                 let client = self.connect();
                 self.serve(client);
             }
+            96 => {
+                let client = self.connect();
+                self.be_ready(client);
+            }
             97 => {
-                if let Some(client) = self.one_of(true) {
-                    self.disconnect(client);
+                let worker = self.one_of(true);
+                let stops = faults && self.rng.random_bool(0.3);
+                let state = worker.and_then(|id| self.clients.get_mut(&id));
+                match (worker, state) {
+                    // Unlike the others its node finds that out.
+                    (_, Some(state)) if stops && state.majordomo.is_some() => state.frozen = true,
+                    (Some(client), _) => self.disconnect(client),
+                    _ => {}
                 }
             }
             98 if faults && self.nodes.len() > 1 && self.rng.random_bool(0.2) => {

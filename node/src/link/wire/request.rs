@@ -63,6 +63,10 @@ pub enum RequestHead {
         count: u32,
     },
     TellSeats,
+    /// Has a body.
+    Part {
+        number: u64,
+    },
 }
 
 /// Encodes a message; its slices are to be written one behind the other.
@@ -118,6 +122,7 @@ fn parts(message: Message) -> (RequestHead, Option<Bytes>) {
             (head, Some(body))
         }
         Message::Answer { number, body } => (RequestHead::Answer { number }, Some(body)),
+        Message::Part { number, body } => (RequestHead::Part { number }, Some(body)),
         message => (bare_head(message), None),
     }
 }
@@ -169,7 +174,10 @@ fn bare_head(message: Message) -> RequestHead {
             count,
         },
         Message::TellSeats => RequestHead::TellSeats,
-        Message::Ask { .. } | Message::Work { .. } | Message::Answer { .. } => {
+        Message::Ask { .. }
+        | Message::Work { .. }
+        | Message::Answer { .. }
+        | Message::Part { .. } => {
             unreachable!("they have a body")
         }
     }
@@ -221,6 +229,7 @@ pub(super) fn message(head: RequestHead, body: Option<Bytes>) -> Result<Message,
             body,
         },
         (RequestHead::Answer { number }, Some(body)) => Message::Answer { number, body },
+        (RequestHead::Part { number }, Some(body)) => Message::Part { number, body },
         (head, None) => bare(head)?,
         _ => return Err(WireError::Frames),
     };
@@ -272,9 +281,10 @@ fn bare(head: RequestHead) -> Result<Message, WireError> {
             count,
         },
         RequestHead::TellSeats => Message::TellSeats,
-        RequestHead::Ask { .. } | RequestHead::Work { .. } | RequestHead::Answer { .. } => {
-            return Err(WireError::Frames);
-        }
+        RequestHead::Ask { .. }
+        | RequestHead::Work { .. }
+        | RequestHead::Answer { .. }
+        | RequestHead::Part { .. } => return Err(WireError::Frames),
     })
 }
 
@@ -331,7 +341,7 @@ mod tests {
                     };
                     let patience = Time::from_millis(worker.into());
                     let worker = ClientId(worker);
-                    match kind % 5 {
+                    match kind % 6 {
                         0 => Message::Ask {
                             id,
                             passed_on,
@@ -347,6 +357,7 @@ mod tests {
                             body,
                         },
                         2 => Message::Answer { number, body },
+                        5 => Message::Part { number, body },
                         3 => Message::Placed {
                             number,
                             attempt,
