@@ -186,6 +186,52 @@ fn a_service_whose_workers_keep_failing_is_not_asked_until_one_is_better() {
 }
 
 #[test]
+fn rep_sockets_serve_the_service_of_their_port() {
+    let flags = ["--service", "old:rep-port=0"];
+    let mut mesh = Mesh::start(1);
+    let options = mesh.next_options().flags(&flags);
+    mesh.nodes.push(Node::start(options));
+    mesh.settle();
+    let log = mesh.nodes[1].log();
+    let address = log.split("address=").nth(1).expect("the log says where");
+    let address = address.split_whitespace().next().unwrap();
+    let endpoint = format!("tcp://{address}");
+    let context = zmq::Context::new();
+    let rep = connect(&context, zmq::REP, std::slice::from_ref(&endpoint));
+    let services = || mesh.nodes[0].ask::<report::Services>("/api/v1/services");
+    wait::until_true("the worker", || {
+        services().is_some_and(|it| it.services.iter().any(|it| !it.workers.is_empty()))
+    });
+    let asking = asker(&mesh.nodes[0]);
+    std::thread::scope(|scope| {
+        let rep = scope.spawn(move || {
+            for _ in 0..20 {
+                let request = receive(&rep, PATIENCE).expect("a request comes");
+                let answer = [&b"done"[..], &request[0], b""];
+                rep.send_multipart(answer, 0).unwrap();
+            }
+            // One that it has when it goes is lost.
+            receive(&rep, PATIENCE).expect("a request comes");
+        });
+        for number in 0..20 {
+            let number = number.to_string();
+            let answer = ask(&asking, "old", &[&number, ""]);
+            assert_eq!(answer, [b"done", number.as_bytes(), b""]);
+        }
+        let lost = ask(&asking, "old", &["last"]);
+        assert_eq!(code(&lost), "worker_lost");
+        drop(rep.join());
+    });
+    // Others are refused there, and REP sockets elsewhere.
+    let refused = mesh.nodes[1].closed("unsupported_socket_type");
+    let _other = connect(&context, zmq::REQ, &[endpoint]);
+    let _elsewhere = connect(&context, zmq::REP, &[mesh.nodes[1].endpoint()]);
+    wait::until_true("two refusals", || {
+        mesh.nodes[1].closed("unsupported_socket_type") >= refused + 2
+    });
+}
+
+#[test]
 fn a_worker_whose_node_dies_is_lost_at_once() {
     let mut mesh = Mesh::start(3);
     let service = mesh.topic_owned_by(1, "service");

@@ -92,6 +92,9 @@ fn compare(old: &Settings, new: &Settings) -> Result<String, String> {
         let changes: Vec<String> = changes.into_iter().map(|(_, change)| change).collect();
         changes.join(", ")
     };
+    if rep_ports(old) != rep_ports(new) {
+        return Err("service: a rep-port needs a start: restart the node for that".into());
+    }
     if fixed.is_empty() {
         return Ok(list(free));
     }
@@ -99,6 +102,13 @@ fn compare(old: &Settings, new: &Settings) -> Result<String, String> {
         "{}: restart the node for that, or put it back as it was",
         list(fixed)
     ))
+}
+
+/// Services with ports of their own.
+fn rep_ports(settings: &Settings) -> Vec<(&str, u16)> {
+    let rules = settings.node.service_rules.iter();
+    let with_port = rules.filter_map(|rule| Some((rule.name.as_str(), rule.rep_port?)));
+    with_port.collect()
 }
 
 /// The beginning of a value: a line of the log and an event are no place for thousands of rules.

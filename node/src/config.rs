@@ -127,6 +127,8 @@ pub struct ServiceRule {
     pub idempotent: bool,
     /// After so many failures in a row it is not asked for a while; 0 for never.
     pub breaker: u32,
+    /// REP sockets that connect to this port of the node serve it. 0 takes a free one.
+    pub rep_port: Option<u16>,
 }
 
 impl ServiceRule {
@@ -138,6 +140,7 @@ impl ServiceRule {
             in_flight: 10_000,
             idempotent: false,
             breaker: 20,
+            rep_port: None,
         }
     }
 
@@ -187,7 +190,10 @@ impl Config {
     /// long a node may take to end is its host's own matter.
     pub(crate) fn digest(&self) -> u64 {
         let queues = (&self.queue, &self.queue_rules);
-        let common = (&self.cluster, &self.limits, queues, &self.service_rules);
+        let mut services = self.service_rules.clone();
+        // Ports are each host's own matter.
+        services.iter_mut().for_each(|rule| rule.rep_port = None);
+        let common = (&self.cluster, &self.limits, queues, services);
         let hash = blake3::hash(format!("{common:?}").as_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(&hash.as_bytes()[..8]);

@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) clients: StdListener,
     pub(crate) links: StdListener,
+    /// Those for REP sockets, each with the service that they serve.
+    pub(crate) reps: Vec<(StdListener, String)>,
     pub(crate) view: watch::Receiver<Arc<View>>,
     /// What clients may have asked to be told of.
     pub(crate) events: mpsc::Receiver<Event>,
@@ -136,6 +138,10 @@ async fn run(
     let clients = TcpListener::from_std(settings.clients)?;
     let links = TcpListener::from_std(settings.links)?;
     spawn_local(edge::listen(Rc::clone(&hub), clients));
+    for (listener, service) in settings.reps {
+        let listener = TcpListener::from_std(listener)?;
+        spawn_local(edge::listen_for_reps(Rc::clone(&hub), listener, service));
+    }
     spawn_local(link::listen(Rc::clone(&hub), links));
     spawn_local(follow_view(Rc::clone(&hub), settings.view.clone()));
     spawn_local(keep_time(Rc::clone(&hub)));

@@ -5,4 +5,4 @@ pub mod request;
 mod session;
 pub mod sniff;
 
-pub(crate) use listener::listen;
+pub(crate) use listener::{listen, listen_for_reps};

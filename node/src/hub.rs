@@ -62,7 +62,7 @@ pub(crate) enum Role {
     Publisher,
     /// SUB, XSUB.
     Subscriber,
-    /// REQ, DEALER: it asks, or it serves.
+    /// REQ, DEALER, REP: it asks, or it serves.
     Requester,
 }
 
@@ -71,7 +71,7 @@ impl Role {
     pub(crate) fn of(socket_type: &str) -> Self {
         match socket_type {
             "PUB" | "XPUB" => Self::Publisher,
-            "REQ" | "DEALER" => Self::Requester,
+            "REQ" | "DEALER" | "REP" => Self::Requester,
             _ => Self::Subscriber,
         }
     }

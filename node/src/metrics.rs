@@ -22,7 +22,7 @@ use crate::close::CloseReason;
 use crate::forward::DropReason;
 
 /// Socket types that clients may have.
-pub(crate) const SOCKET_TYPES: [&str; 6] = ["PUB", "XPUB", "SUB", "XSUB", "REQ", "DEALER"];
+pub(crate) const SOCKET_TYPES: [&str; 7] = ["PUB", "XPUB", "SUB", "XSUB", "REQ", "DEALER", "REP"];
 
 /// See the module. Clones share their numbers.
 #[derive(Clone, Debug)]

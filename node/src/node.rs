@@ -39,14 +39,14 @@ pub enum StartError {
     /// A listener could not be bound.
     #[error("cannot listen for {what} on {address}: {error}; {remedy}")]
     Bind {
-        /// Clients, gossip or links.
-        what: &'static str,
+        /// Clients, gossip, links, or the REP sockets of a service.
+        what: String,
         /// Where.
         address: SocketAddr,
         /// The system's words.
         error: io::Error,
         /// What to do.
-        remedy: &'static str,
+        remedy: String,
     },
     /// The gossip thread could not start.
     #[error(transparent)]
@@ -79,8 +79,10 @@ pub struct Node {
 /// Starts a node; it listens when this returns.
 pub fn start(config: Config) -> Result<Node, StartError> {
     config.check()?;
-    let clients = bind("clients", &config, Some(config.port))?;
-    let links = bind("links", &config, config.link_port.or(config.port_after(2)))?;
+    let clients = bind("clients", "--port", &config, Some(config.port))?;
+    let link_port = config.link_port.or(config.port_after(2));
+    let links = bind("links", "--link-port", &config, link_port)?;
+    let reps = bind_reps(&config)?;
     let host = config.advertised_host()?;
     let client = format!("{host}:{}", clients.local_addr()?.port());
     let link = format!("{host}:{}", links.local_addr()?.port());
@@ -110,6 +112,7 @@ pub fn start(config: Config) -> Result<Node, StartError> {
         config,
         clients,
         links,
+        reps,
         client,
         link,
         gossip,
@@ -193,6 +196,8 @@ struct Started {
     config: Config,
     clients: TcpListener,
     links: TcpListener,
+    /// Those for REP sockets, each with its service.
+    reps: Vec<(TcpListener, String)>,
     client: String,
     link: String,
     gossip: Gossip,
@@ -214,6 +219,7 @@ fn spawn_control(
         config,
         clients,
         links,
+        reps,
         client,
         link,
         gossip,
@@ -233,6 +239,7 @@ fn spawn_control(
             config: config.clone(),
             clients,
             links,
+            reps,
             view: view.clone(),
             events: for_clients,
         },
@@ -389,27 +396,46 @@ fn tell_open_to(config: &Config) {
     }
 }
 
-fn bind(what: &'static str, config: &Config, port: Option<u16>) -> Result<TcpListener, StartError> {
+/// Listens for something, on the port that this flag sets.
+fn bind(
+    what: &str,
+    flag: &str,
+    config: &Config,
+    port: Option<u16>,
+) -> Result<TcpListener, StartError> {
     let address = SocketAddr::new(config.bind, port.unwrap_or(0));
     listen(address).map_err(|error| {
         let remedy = match error.kind() {
-            io::ErrorKind::AddrInUse if what == "links" => {
-                "another process has it: choose another --link-port"
-            }
-            io::ErrorKind::AddrInUse => "another process has it: choose another --port",
+            io::ErrorKind::AddrInUse => format!("another process has it: choose another {flag}"),
             io::ErrorKind::AddrNotAvailable => {
-                "this host has no such address: choose another --bind"
+                "this host has no such address: choose another --bind".into()
             }
-            io::ErrorKind::PermissionDenied => "choose a --port above 1023",
-            _ => "choose another --bind or --port",
+            io::ErrorKind::PermissionDenied => format!("choose a {flag} above 1023"),
+            _ => format!("choose another --bind or {flag}"),
         };
         StartError::Bind {
-            what,
+            what: what.into(),
             address,
             error,
             remedy,
         }
     })
+}
+
+/// Listens for the workers of services that have a port.
+fn bind_reps(config: &Config) -> Result<Vec<(TcpListener, String)>, StartError> {
+    let mut reps = Vec::new();
+    for rule in &config.service_rules {
+        if rule.rep_port.is_some() {
+            let what = format!("REP sockets of {}", rule.name);
+            let flag = format!("rep-port of --service {}", rule.name);
+            let listener = bind(&what, &flag, config, rule.rep_port)?;
+            let address = listener.local_addr()?;
+            tracing::info!(service = rule.name, %address, "REP sockets that connect here serve it");
+            reps.push((listener, rule.name.clone()));
+        }
+    }
+    Ok(reps)
 }
 
 /// What became of a node, for threads that wait for it.

@@ -313,6 +313,13 @@ impl Services {
         self.clients.insert(client, Client::default());
     }
 
+    /// A REP socket has connected, which serves this.
+    pub fn handle_rep_opened(&mut self, client: ClientId, service: Bytes, now: Time) {
+        self.clients.insert(client, Client::rep());
+        self.serve(client, service, 1, now);
+        self.settle(now);
+    }
+
     /// A client has gone.
     pub fn handle_client_closed(&mut self, client: ClientId, now: Time) {
         self.clients.remove(&client);
@@ -330,6 +337,10 @@ impl Services {
         span: &Span,
         now: Time,
     ) {
+        if self.clients.get(&client).is_some_and(|it| it.is_rep) {
+            self.answer_of_rep(client, verbs::behind_envelope(chunk, span), now);
+            return self.settle(now);
+        }
         let is_worker = self.workers.contains(client);
         match verbs::parse(chunk, span, is_worker) {
             Ok(Verb::Request {

@@ -287,7 +287,7 @@ pub(crate) const SETTINGS: [Setting; 24] = [
     Setting {
         name: services::NAME,
         value_name: "NAME:KEY=VALUE…",
-        help: "Deadline, in-flight, idempotent or breaker of a service; repeat it for more",
+        help: "Deadline, in-flight, idempotent, breaker or rep-port of a service; repeat it",
         heading: LIMITS,
         repeated: true,
         apply: |s, given| services::read(given).map(|rules| s.node.service_rules = rules),

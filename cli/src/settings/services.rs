@@ -21,7 +21,14 @@ const FAILURES: RangeInclusive<u64> = 0..=1_000_000;
 const FORM: &str = "must be NAME:KEY=VALUE, such as prices:deadline=2s:idempotent=yes";
 
 /// Keys of a table in the file.
-const KEYS: [&str; 5] = ["name", "deadline", "in-flight", "idempotent", "breaker"];
+const KEYS: [&str; 6] = [
+    "name",
+    "deadline",
+    "in-flight",
+    "idempotent",
+    "breaker",
+    "rep-port",
+];
 
 /// The rules that a flag, a variable or a list of strings in the file gives.
 pub(super) fn read(given: &Given) -> Result<Vec<ServiceRule>, Refusal> {
@@ -43,13 +50,16 @@ pub(super) fn read(given: &Given) -> Result<Vec<ServiceRule>, Refusal> {
 pub(super) fn show(rules: &[ServiceRule]) -> Vec<Vec<(&'static str, String)>> {
     let table = |rule: &ServiceRule| {
         let values = [
-            rule.name.clone(),
-            units::show_duration(rule.deadline),
-            rule.in_flight.to_string(),
-            if rule.idempotent { "yes" } else { "no" }.into(),
-            rule.breaker.to_string(),
+            Some(rule.name.clone()),
+            Some(units::show_duration(rule.deadline)),
+            Some(rule.in_flight.to_string()),
+            Some(if rule.idempotent { "yes" } else { "no" }.into()),
+            Some(rule.breaker.to_string()),
+            rule.rep_port.map(|port| port.to_string()),
         ];
-        KEYS.into_iter().zip(values).collect()
+        let keys = KEYS.into_iter().zip(values);
+        keys.filter_map(|(key, value)| Some((key, value?)))
+            .collect()
     };
     rules.iter().map(table).collect()
 }
@@ -88,6 +98,7 @@ fn set(rule: &mut ServiceRule, key: &str, given: &Given) -> Result<(), Refusal> 
         "in-flight" => rule.in_flight = given.number(IN_FLIGHT)? as u32,
         "idempotent" => rule.idempotent = given.truth()?,
         "breaker" => rule.breaker = given.number(FAILURES)? as u32,
+        "rep-port" => rule.rep_port = Some(given.port()?),
         _ => {
             return Err(format!(
                 "is no key of a service; it has {}",

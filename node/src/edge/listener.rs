@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -29,12 +30,24 @@ enum Opened {
     Http(std::net::TcpStream),
 }
 
-/// Accepts connections for ever.
+/// Accepts connections of clients for ever.
 pub(crate) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
+    accept(hub, listener, None).await;
+}
+
+/// Accepts connections of REP sockets for ever: they serve this.
+pub(crate) async fn listen_for_reps(hub: Rc<Hub>, listener: TcpListener, service: String) {
+    accept(hub, listener, Some(Bytes::from(service))).await;
+}
+
+async fn accept(hub: Rc<Hub>, listener: TcpListener, service: Option<Bytes>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => match Arc::clone(&hub.places).try_acquire_owned() {
-                Ok(place) => drop(spawn_local(serve(Rc::clone(&hub), stream, peer, place))),
+                Ok(place) => {
+                    let served = serve(Rc::clone(&hub), stream, peer, place, service.clone());
+                    drop(spawn_local(served));
+                }
                 Err(_) => closed(&hub, peer, CloseReason::TooManyConnections),
             },
             Err(error) => {
@@ -45,10 +58,16 @@ pub(crate) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
     }
 }
 
-async fn serve(hub: Rc<Hub>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
-    match open(&hub, stream).await {
+async fn serve(
+    hub: Rc<Hub>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+    service: Option<Bytes>,
+) {
+    match open(&hub, stream, service.is_some()).await {
         Ok(Opened::Zmtp(stream, remote)) => {
-            let reason = session::run(&hub, stream, peer, remote).await;
+            let reason = session::run(&hub, stream, peer, remote, service).await;
             closed(&hub, peer, reason);
         }
         Ok(Opened::Http(stream)) => match hub.http.try_send((stream, place)) {
@@ -70,7 +89,8 @@ fn closed(hub: &Hub, peer: SocketAddr, reason: CloseReason) {
     }
 }
 
-async fn open(hub: &Hub, stream: TcpStream) -> Result<Opened, CloseReason> {
+/// `reps`: nothing but REP sockets is spoken with.
+async fn open(hub: &Hub, stream: TcpStream, reps: bool) -> Result<Opened, CloseReason> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE)
@@ -80,7 +100,7 @@ async fn open(hub: &Hub, stream: TcpStream) -> Result<Opened, CloseReason> {
     let spoken = tokio::time::timeout(timeout, peek(&stream))
         .await
         .map_err(|_| CloseReason::HandshakeTimeout)??;
-    if spoken == Spoken::Http {
+    if spoken == Spoken::Http && !reps {
         return Ok(Opened::Http(stream.into_std()?));
     }
     let mut phase = hub.phase.clone();
@@ -90,7 +110,7 @@ async fn open(hub: &Hub, stream: TcpStream) -> Result<Opened, CloseReason> {
         Ok(_) => return Err(CloseReason::Leaving),
         Err(_) => return Err(CloseReason::Io),
     }
-    tokio::time::timeout(timeout, shake_hands(stream))
+    tokio::time::timeout(timeout, shake_hands(stream, reps))
         .await
         .map_err(|_| CloseReason::HandshakeTimeout)?
 }
@@ -101,7 +121,8 @@ async fn peek(stream: &TcpStream) -> Result<Spoken, CloseReason> {
     Ok(sniff(&first[..count])?)
 }
 
-async fn shake_hands(mut stream: TcpStream) -> Result<Opened, CloseReason> {
+async fn shake_hands(mut stream: TcpStream, reps: bool) -> Result<Opened, CloseReason> {
+    let answer = if reps { answer_rep } else { answer };
     let remote = match handshake::accept(&mut stream, answer).await {
         Ok(remote) => remote,
         Err(error) => {
@@ -118,6 +139,15 @@ fn answer(client: &str) -> Result<&'static str, String> {
         "PUB" | "XPUB" => Ok("XSUB"),
         "SUB" | "XSUB" => Ok("XPUB"),
         "REQ" | "DEALER" => Ok("ROUTER"),
+        "REP" => Err("REP sockets connect to the rep-port of a service, not here".into()),
         _ => Err("zmesh takes PUB, XPUB, SUB, XSUB, REQ and DEALER sockets".into()),
+    }
+}
+
+/// The same on a port for workers.
+fn answer_rep(worker: &str) -> Result<&'static str, String> {
+    match worker {
+        "REP" => Ok("DEALER"),
+        _ => Err("this port takes REP sockets, which serve something; clients have another".into()),
     }
 }

@@ -61,12 +61,13 @@ struct Session<'a> {
     parting: Option<Instant>,
 }
 
-/// Serves a client until it is closed.
+/// Serves a client until it is closed; a REP socket serves a `service`.
 pub(super) async fn run(
     hub: &Hub,
     stream: TcpStream,
     peer: SocketAddr,
     remote: Remote,
+    service: Option<Bytes>,
 ) -> CloseReason {
     let id = hub.next_client();
     let handle = Rc::new(Handle::default());
@@ -99,7 +100,10 @@ pub(super) async fn run(
     hub.input(|router, _| router.handle_client_opened(id));
     match role {
         Role::Publisher => session.pipe.queue(subscribe_all(remote.minor)),
-        Role::Requester => hub.input_services(|services, _| services.handle_client_opened(id)),
+        Role::Requester => hub.input_services(|services, now| match service {
+            Some(service) => services.handle_rep_opened(id, service, now),
+            None => services.handle_client_opened(id),
+        }),
         Role::Subscriber => {}
     }
     let reason = match session.serve().await {

@@ -20,6 +20,8 @@ const NO_FRAMES: &[u8] = &[0, 0];
 pub(super) struct Client {
     /// Its requests without an answer.
     pub(super) in_flight: usize,
+    /// It is a REP socket: it serves one thing, and says nothing but answers.
+    pub(super) is_rep: bool,
     out: VecDeque<Bytes>,
     tail: BytesMut,
     /// Bytes in both.
@@ -27,6 +29,14 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// A REP socket.
+    pub(super) fn rep() -> Self {
+        Self {
+            is_rep: true,
+            ..Self::default()
+        }
+    }
+
     /// Puts a message behind what waits: these frames and then a body. Returns whether nothing
     /// waited before.
     pub(super) fn push(&mut self, frames: &[&[u8]], body: &Bytes) -> bool {

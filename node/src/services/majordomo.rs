@@ -262,6 +262,9 @@ impl Services {
 
     /// Gives a request to a worker, in its manner.
     pub(super) fn hand(&mut self, client: ClientId, id: RequestId, body: &Bytes, now: Time) {
+        if self.clients.get(&client).is_some_and(|it| it.is_rep) {
+            return self.push(client, &[b""], body);
+        }
         let id = id.to_string();
         match self.majordomo.tell(client, now) {
             None => self.push(client, &[id.as_bytes()], body),

@@ -90,6 +90,15 @@ impl Frames<'_> {
     }
 }
 
+/// What a REP socket says, behind the empty frame that ends its envelope.
+pub(super) fn behind_envelope(chunk: &Bytes, span: &Span) -> Bytes {
+    let range = span.range();
+    let mut all = frames(chunk, range.clone());
+    let empty = all.find(|(_, body)| body.is_empty());
+    let start = empty.map_or(range.start, |(_, body)| body.end);
+    chunk.slice(start..range.end)
+}
+
 /// Understands a message. A `worker` answers, where others ask.
 pub(super) fn parse(chunk: &Bytes, span: &Span, worker: bool) -> Result<Verb, Wrong> {
     let range = span.range();

@@ -220,6 +220,16 @@ impl Services {
         }
     }
 
+    /// A REP socket has done the one request that it had.
+    pub(super) fn answer_of_rep(&mut self, client: ClientId, body: Bytes, now: Time) {
+        let worker = self.workers.workers.get(&client);
+        let id = worker.and_then(|worker| worker.in_hand.keys().next().copied());
+        // A REP socket says nothing that was not asked.
+        if let Some(id) = id {
+            self.finish(client, id.to_string().as_bytes(), body, now);
+        }
+    }
+
     /// The same; whether the worker had the request.
     pub(super) fn finish(&mut self, client: ClientId, id: &[u8], body: Bytes, now: Time) -> bool {
         let worker = self.workers.workers.get_mut(&client);
