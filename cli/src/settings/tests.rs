@@ -367,7 +367,8 @@ fn a_wrong_rule_for_services_is_refused_with_its_line_and_what_is_allowed() {
         ),
         (
             "A:x=2",
-            "x of A is no key of a service; it has deadline, in-flight, idempotent, breaker, rep-port",
+            "x of A is no key of a service; it has deadline, in-flight, idempotent, breaker, \
+             rep-port",
         ),
         ("A,A", "there are two rules for A: keep one"),
     ] {
