@@ -27,6 +27,11 @@ pub const NOT_ON_A_BOARD: &[(&str, &str)] = &[
         "what is reserved, not what is used: process_resident_memory_bytes says that",
     ),
     (
+        "zmesh_tasks_bytes",
+        "the board Messages shows the tasks themselves; how much memory a node uses, all \
+         together, is on the board Node",
+    ),
+    (
         "zmesh_config_reloads_total",
         "it happens when somebody wants it, who finds what came of it in the log; nodes whose \
          settings differ are on the board Mesh",

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::address::Address;
 use crate::command::{
-    ask, bench, check, completions, dev, doctor, drain, events, explain, node, publish, reply,
-    request, subscribe, top, trace,
+    ask, bench, check, completions, dev, doctor, drain, events, explain, node, publish, pull, push,
+    reply, request, subscribe, top, trace,
 };
 use crate::settings::units;
 
@@ -43,6 +43,10 @@ pub(crate) enum Verb {
     Request(request::RequestArgs),
     /// Serve a service
     Reply(reply::ReplyArgs),
+    /// Put tasks into a work queue
+    Push(push::PushArgs),
+    /// Work for a queue
+    Pull(pull::PullArgs),
     /// Who is in the mesh, as one node sees it
     Members(ask::AskArgs),
     /// Which node owns how much
@@ -55,6 +59,10 @@ pub(crate) enum Verb {
     Connections(ask::AskArgs),
     /// Which services there are, and who serves them
     Services(ask::AskArgs),
+    /// Which work queues there are
+    Queues(ask::AskArgs),
+    /// One work queue, or its dead tasks
+    Queue(ask::queues::QueueArgs),
     /// The whole mesh on the screen, live
     Top(top::TopArgs),
     /// What becomes of a message on a topic, and why

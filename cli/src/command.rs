@@ -11,6 +11,8 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod node;
 pub(crate) mod publish;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod subscribe;
@@ -31,11 +33,15 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Verb::Sub(args) => subscribe::run(&args),
         Verb::Request(args) => request::run(&args),
         Verb::Reply(args) => reply::run(&args),
+        Verb::Push(args) => push::run(&args),
+        Verb::Pull(args) => pull::run(&args),
         Verb::Members(args) => ask::members::run(&args),
         Verb::Ring(args) => ask::ring::run(&args),
         Verb::Owner(args) => ask::owner::run(&args),
         Verb::Status(args) => ask::status::run(&args),
         Verb::Services(args) => ask::services::run(&args),
+        Verb::Queues(args) => ask::queues::run(&args),
+        Verb::Queue(args) => ask::queues::one(&args),
         Verb::Connections(args) => ask::connections::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Explain(args) => explain::run(&args),

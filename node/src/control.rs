@@ -11,6 +11,7 @@ mod http;
 mod link_totals;
 mod mesh;
 mod moved;
+mod queues;
 mod reach;
 mod scrape;
 mod services;

@@ -1,6 +1,6 @@
 //! The data thread: clients, links and the forwarding core, on one tokio runtime of one thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
@@ -146,6 +146,7 @@ async fn run(
     spawn_local(follow_view(Rc::clone(&hub), settings.view.clone()));
     spawn_local(keep_time(Rc::clone(&hub)));
     spawn_local(keep_time_of_requests(Rc::clone(&hub)));
+    spawn_local(keep_time_of_queues(Rc::clone(&hub)));
     spawn_local(tell_clients(Rc::clone(&hub), settings.events));
     spawn_local(join(Rc::clone(&hub), settings.view));
     loop {
@@ -190,10 +191,12 @@ async fn follow_view(hub: Rc<Hub>, mut views: watch::Receiver<Arc<View>>) {
 
 /// Tells both cores who is there and who owns what.
 fn tell_topology(hub: &Hub, topology: Topology) {
-    let here = topology.peers.iter().map(|peer| peer.instance).collect();
+    let here: HashSet<Instance> = topology.peers.iter().map(|peer| peer.instance).collect();
     let ring = Arc::clone(&topology.ring);
     hub.input(|router, now| router.handle_topology(topology, now));
+    let queues = (HashSet::clone(&here), Arc::clone(&ring));
     hub.input_services(|services, now| services.handle_topology(here, ring, now));
+    hub.input_queues(|it, now| it.handle_topology(queues.0, queues.1, now));
 }
 
 /// Ends requests whose time is up.
@@ -209,6 +212,23 @@ async fn keep_time_of_requests(hub: Rc<Hub>) {
         tokio::select! {
             () = wait => hub.input_services(|services, now| services.handle_timeout(now)),
             () = hub.services_due.notified() => {}
+        }
+    }
+}
+
+/// Gives tasks that are not done in time to others.
+async fn keep_time_of_queues(hub: Rc<Hub>) {
+    loop {
+        let due = hub.look_queues(|queues| queues.next_deadline());
+        let wait = async {
+            match due {
+                Some(due) => tokio::time::sleep(due.saturating_sub(hub.now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = wait => hub.input_queues(|queues, now| queues.handle_timeout(now)),
+            () = hub.queues_due.notified() => {}
         }
     }
 }

@@ -19,7 +19,7 @@ pub use self::steps::{Act, Facts, Steps};
 use crate::data::Asker;
 use crate::forward::{DropReason, Time};
 use crate::gossip::GossipCommands;
-use crate::hub::{Hub, Role};
+use crate::hub::Hub;
 use crate::report;
 use crate::view::View;
 
@@ -100,13 +100,11 @@ impl Look {
         let clients = hub.clients.borrow();
         let sent_away = |at: Option<Time>| at.is_some_and(|at| now - at >= CLOSE_PATIENCE);
         Self {
-            publishers: clients
-                .values()
-                .filter(|it| it.role == Role::Publisher)
-                .count(),
+            publishers: clients.values().filter(|it| it.role.only_sends()).count(),
             sent_away: clients.values().all(|it| sent_away(it.handle.parted.get())),
             owes_nothing: hub.look(|router| router.owes_nothing())
-                && hub.look_services(|services| services.owes_nothing()),
+                && hub.look_services(|services| services.owes_nothing())
+                && hub.look_queues(|queues| queues.owes_nothing()),
             is_interest_known: hub.look(|router| router.is_interest_known()),
         }
     }
@@ -225,7 +223,9 @@ impl Drain {
             return Ok(());
         };
         let left = [report.undone, report.unacked, report.queued];
-        let drained = in_time.is_ok() || left == [report::Amount::default(); 3];
+        let nothing_left = left == [report::Amount::default(); 3] && report.requests == 0;
+        // A node that is alone has nobody to give its tasks to, however long it waits.
+        let drained = (in_time.is_ok() || nothing_left) && report.tasks == 0;
         report.state = if drained { "drained" } else { "cut_short" }.into();
         report.waits_for.clear();
         tell(&report);

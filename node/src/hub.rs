@@ -3,6 +3,8 @@
 //! Everything here stays on one thread. A task borrows the core for one input at a time and never
 //! across an `await`.
 
+mod cores;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -20,7 +22,8 @@ use crate::forward::{
 };
 use crate::gossip::GossipCommands;
 use crate::metrics::{Metrics, SUBSCRIPTION_READY};
-use crate::services::{self, Code, RequestId, Services};
+use crate::queues::{self, Queues};
+use crate::services::{self, Services};
 use crate::zmtp::frames::{FrameLimits, WIDEST};
 use crate::zmtp::intake::Arena;
 
@@ -62,15 +65,23 @@ pub(crate) enum Role {
     Publisher,
     /// SUB, XSUB.
     Subscriber,
+    /// PUSH.
+    Pusher,
     /// REQ, DEALER, REP: it asks, or it serves.
     Requester,
 }
 
 impl Role {
+    /// Whether what such a client sends is taken, and nothing is sent to it.
+    pub(crate) fn only_sends(self) -> bool {
+        matches!(self, Self::Publisher | Self::Pusher)
+    }
+
     /// Of a client with a socket of this type.
     pub(crate) fn of(socket_type: &str) -> Self {
         match socket_type {
             "PUB" | "XPUB" => Self::Publisher,
+            "PUSH" => Self::Pusher,
             "REQ" | "DEALER" | "REP" => Self::Requester,
             _ => Self::Subscriber,
         }
@@ -151,6 +162,9 @@ pub(crate) struct Hub {
     pub(crate) going: Cell<Going>,
     router: RefCell<Router>,
     services: RefCell<Services>,
+    queues: RefCell<Queues>,
+    /// The next deadline of the queues has changed.
+    pub(crate) queues_due: Notify,
     /// Requests have another deadline now.
     pub(crate) services_due: Notify,
     /// When each reason for a closed connection was last told.
@@ -190,6 +204,8 @@ impl Hub {
             router: RefCell::new(router),
             services: RefCell::new(services),
             services_due: Notify::new(),
+            queues: RefCell::new(Queues::new(parts.me.instance, queues::Limits::default())),
+            queues_due: Notify::new(),
             me: parts.me,
             limits,
             metrics: parts.metrics,
@@ -223,47 +239,6 @@ impl Hub {
         result
     }
 
-    /// One input to what requests go through; afterwards whoever is concerned is woken.
-    pub(crate) fn input_services<T>(&self, input: impl FnOnce(&mut Services, Time) -> T) -> T {
-        let mut services = self.services.borrow_mut();
-        let due = services.next_deadline();
-        let result = input(&mut services, self.now());
-        while let Some(output) = services.poll_output() {
-            match output {
-                services::Output::Client(id) => self.wake_client(id, false),
-                services::Output::CloseClient(id) => self.wake_client(id, true),
-                services::Output::Link(peer) => self.wake_link(peer, Side::Dialed),
-                services::Output::Failed {
-                    id,
-                    service,
-                    code,
-                    text,
-                } => self.log_failed(id, &service, code, &text),
-            }
-        }
-        let next = services.next_deadline();
-        if next.is_some_and(|next| due.is_none_or(|due| next < due)) {
-            self.services_due.notify_one();
-        }
-        result
-    }
-
-    /// Every failed request is in the log at `debug`; the first of a kind for a while above that.
-    fn log_failed(&self, id: RequestId, service: &[u8], code: Code, text: &str) {
-        let service = String::from_utf8_lossy(service);
-        let matters = matches!(code, Code::Timeout | Code::WorkerLost);
-        if matters && self.is_news(code.name()) {
-            tracing::warn!(request = %id, ?service, code = code.name(), "request failed: {text}");
-        } else {
-            tracing::debug!(request = %id, ?service, code = code.name(), "request failed: {text}");
-        }
-    }
-
-    /// A look at it.
-    pub(crate) fn look_services<T>(&self, look: impl FnOnce(&Services) -> T) -> T {
-        look(&self.services.borrow())
-    }
-
     /// A look at the core.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Router) -> T) -> T {
         look(&self.router.borrow())
@@ -286,6 +261,7 @@ impl Hub {
     /// The node begins to go: publishers are sent away.
     pub(crate) fn leave(&self) {
         self.input_services(|services, now| services.handle_leaving(now));
+        self.input_queues(|queues, now| queues.handle_leaving(now));
         self.go(Going::Leaving);
     }
 

@@ -18,6 +18,8 @@ pub mod link;
 mod listen;
 pub mod metrics;
 mod node;
+mod outbound;
+pub mod queues;
 mod reload;
 pub mod report;
 pub mod services;

@@ -22,7 +22,8 @@ use crate::close::CloseReason;
 use crate::forward::DropReason;
 
 /// Socket types that clients may have.
-pub(crate) const SOCKET_TYPES: [&str; 7] = ["PUB", "XPUB", "SUB", "XSUB", "REQ", "DEALER", "REP"];
+pub(crate) const SOCKET_TYPES: [&str; 8] =
+    ["PUB", "XPUB", "SUB", "XSUB", "REQ", "DEALER", "REP", "PUSH"];
 
 /// See the module. Clones share their numbers.
 #[derive(Clone, Debug)]

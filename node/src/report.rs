@@ -1,6 +1,7 @@
 //! The JSON shapes of the HTTP API. Fields are added, never renamed: scripts rely on them.
 
 mod mesh;
+mod queues;
 mod services;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ pub use mesh::{
     Event, Events, Explain, ExplainNode, Hop, LastDrop, Latency, Mesh, MeshNode, Overview, Reach,
     ReachAttempt, Topic, Topics, Trace,
 };
+pub use queues::{DeadTask, DeadTasks, Queue, Queues};
 pub use services::{Service, Services, Worker};
 
 /// `GET /api/v1/members`: everyone this node has heard of.
@@ -249,6 +251,12 @@ pub struct Drain {
     pub unacked: Amount,
     /// What waits for this node's own subscribers.
     pub queued: Amount,
+    /// Requests that wait here for a worker or for an answer.
+    #[serde(default)]
+    pub requests: u64,
+    /// Tasks of work queues that are here and not yet at another node.
+    #[serde(default)]
+    pub tasks: u64,
     /// The nodes that it waits for.
     pub nodes: Vec<DrainNode>,
     /// The clients that it waits for; at most 100, those with the most bytes.

@@ -359,7 +359,7 @@ impl Services {
 
     /// The next bytes to write to a client: whole messages.
     pub fn take_segment(&mut self, client: ClientId) -> Option<Bytes> {
-        self.clients.get_mut(&client)?.pop()
+        self.clients.get_mut(&client)?.out.pop()
     }
 
     /// Whether more may be read from a client. If not, [`Output::Client`] says when.
@@ -378,6 +378,12 @@ impl Services {
     pub fn owes_nothing(&self) -> bool {
         let idle = self.asks.len() == 0 && self.pools.waiting() == 0;
         idle && self.workers.are_idle() && self.links.are_empty()
+    }
+
+    /// Requests that wait here for a worker, or for an answer of one.
+    pub fn unfinished(&self) -> usize {
+        let answers = self.workers.in_hand();
+        self.asks.len().max(answers) + self.pools.waiting()
     }
 
     /// The node is about to go: its workers get nothing new.

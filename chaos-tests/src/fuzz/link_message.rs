@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use zmesh_node::forward::Instance;
 use zmesh_node::link::wire::{
-    Carried, Head, decode, decode_head, encode, encode_head, encode_request,
+    Carried, Head, decode, decode_head, encode, encode_head, encode_queue, encode_request,
 };
 use zmesh_node::zmtp::frames::{FrameLimits, Item, Span, item_at, put_header};
 
@@ -80,6 +80,7 @@ fn again(read: Carried, chunk: &Bytes, span: &Span) {
     match read.clone() {
         Carried::Core(message) => encode(message, put),
         Carried::Request(message) => encode_request(message, put),
+        Carried::Queue(message) => encode_queue(message, put),
         Carried::Nothing => return,
     }
     let written = Bytes::from(written);

@@ -177,7 +177,7 @@ impl Run {
         let span = message(&chunk).expect("it was framed by the rules");
         match wire::decode(&chunk, &span, peer) {
             Ok(Carried::Core(message)) => self.hear(peer, dialer, message),
-            Ok(Carried::Request(_) | Carried::Nothing) => {}
+            Ok(Carried::Request(_) | Carried::Queue(_) | Carried::Nothing) => {}
             Err(_) => self.hang_up(peer, dialer),
         }
     }

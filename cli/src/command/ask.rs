@@ -3,6 +3,7 @@
 pub(crate) mod connections;
 pub(crate) mod members;
 pub(crate) mod owner;
+pub(crate) mod queues;
 pub(crate) mod ring;
 pub(crate) mod services;
 pub(crate) mod status;

@@ -158,9 +158,15 @@ fn left(report: &Drain) -> String {
         ("not acknowledged", report.unacked),
     ];
     let parts = parts.into_iter().filter(|(_, it)| it.messages > 0);
-    let parts: Vec<String> = parts
+    let mut parts: Vec<String> = parts
         .map(|(what, it)| format!("{} {what}", amount(it)))
         .collect();
+    let counts = [
+        (report.requests, "requests without an answer"),
+        (report.tasks, "tasks of work queues"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    parts.extend(counts.map(|(count, what)| format!("{} {what}", thousands(count))));
     parts.join(", ")
 }
 

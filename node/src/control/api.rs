@@ -19,6 +19,7 @@ use super::elsewhere::pass_on;
 use super::explain::{explain, explain_here};
 use super::foreign::refuse_foreign;
 use super::mesh::{events, mesh, overview, stream, topics};
+use super::queues::{dead_here, dead_tasks, queues, queues_here};
 use super::reach::reach;
 use super::scrape::metrics;
 use super::services::{services, services_here};
@@ -49,6 +50,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/events", get(events))
         .route("/api/v1/explain-here", get(explain_here))
         .route("/api/v1/services-here", get(services_here))
+        .route("/api/v1/queues-here", get(queues_here))
+        .route("/api/v1/dead-tasks-here", get(dead_here))
         .route("/api/v1/reach", post(reach))
         .layer(from_fn_with_state(Arc::clone(&shared), pass_on));
     Router::new()
@@ -61,6 +64,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/stream", get(stream))
         .route("/api/v1/explain", get(explain))
         .route("/api/v1/services", get(services))
+        .route("/api/v1/queues", get(queues))
+        .route("/api/v1/dead-tasks", get(dead_tasks))
         .route("/api/v1/trace", get(hops).post(trace))
         .route("/api/v1/drain", get(drain).post(begin_drain))
         .merge(of_any_node)

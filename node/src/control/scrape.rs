@@ -16,13 +16,14 @@ use crate::config::QueuePolicy;
 use crate::forward::{DropReason, Instance, PeerStats, Stats, Time, Times, TopicStats};
 use crate::hub::{Hub, Phase};
 use crate::metrics::{self as catalogue, Metrics, SOCKET_TYPES};
-use crate::services;
 use crate::view::View;
+use crate::{queues, services};
 
 /// What the data thread knows at one moment.
 struct Look {
     stats: Stats,
     services: services::Stats,
+    queues: queues::Stats,
     peers: Vec<PeerStats>,
     topics: Vec<TopicStats>,
     connections: BTreeMap<String, usize>,
@@ -38,6 +39,7 @@ impl Look {
         hub.look(|router| Self {
             stats: hub.stats(),
             services: hub.look_services(|services| services.stats()),
+            queues: hub.look_queues(|queues| queues.stats()),
             peers: router.peer_stats().collect(),
             topics: router.topics(),
             connections,
@@ -57,6 +59,7 @@ pub(super) async fn metrics(State(shared): Asked) -> Response {
     copy_gossip(metrics, &view.membership.stats);
     copy_messages(metrics, &look.stats);
     copy_requests(metrics, &look.services);
+    copy_queues(metrics, &look.queues);
     copy_clients(metrics, &look);
     copy_links(&shared, &look, &view);
     copy_topics(metrics, &look);
@@ -207,6 +210,38 @@ fn copy_clients(metrics: &Metrics, look: &Look) {
         let count = look.connections.get(socket_type).copied().unwrap_or(0);
         metrics.set(&catalogue::CONNECTIONS, &[socket_type], count as f64);
     }
+}
+
+fn copy_queues(metrics: &Metrics, stats: &queues::Stats) {
+    let set = |metric, labels: &[&str], value: usize| metrics.set(metric, labels, value as f64);
+    let raise = |metric, labels: &[&str], count: u64| metrics.raise(metric, labels, count as f64);
+    raise(&catalogue::TASKS_TAKEN, &[], stats.taken);
+    set(&catalogue::TASKS_UNTAKEN, &[], stats.untaken);
+    let counts = stats.counts;
+    raise(
+        &catalogue::TASKS_GIVEN,
+        &["first"],
+        counts.given - counts.again,
+    );
+    raise(&catalogue::TASKS_GIVEN, &["again"], counts.again);
+    raise(&catalogue::TASKS_ENDED, &["done"], counts.done);
+    raise(&catalogue::TASKS_ENDED, &["dead"], counts.dead);
+    raise(
+        &catalogue::TASKS_ENDED,
+        &["dead_dropped"],
+        counts.dead_dropped,
+    );
+    set(&catalogue::TASKS, &["ready"], stats.ready);
+    set(&catalogue::TASKS, &["given"], stats.given);
+    set(&catalogue::TASKS, &["dead"], stats.dead);
+    set(&catalogue::TASK_BYTES, &[], stats.bytes);
+    set(
+        &catalogue::QUEUES,
+        &["complete"],
+        stats.queues - stats.uncopied,
+    );
+    set(&catalogue::QUEUES, &["incomplete"], stats.uncopied);
+    set(&catalogue::QUEUE_WORKERS, &[], stats.workers);
 }
 
 fn copy_requests(metrics: &Metrics, stats: &services::Stats) {

@@ -21,6 +21,8 @@ pub(super) struct Standing {
     dropped: Dropped,
     left: Left,
     queued: Amount,
+    requests: usize,
+    tasks: usize,
     clients: Vec<report::DrainClient>,
 }
 
@@ -31,6 +33,8 @@ impl Standing {
             dropped: hub.look(|router| router.stats()).dropped,
             left: hub.look(|router| router.left()),
             queued,
+            requests: hub.look_services(|services| services.unfinished()),
+            tasks: hub.look_queues(|queues| queues.tasks_left()),
             clients,
         }
     }
@@ -48,6 +52,8 @@ impl Standing {
             undone: shape(Amount::sum(self.left.undone.values())),
             unacked: shape(Amount::sum(self.left.unacked.values())),
             queued: shape(self.queued),
+            requests: self.requests as u64,
+            tasks: self.tasks as u64,
             nodes: waiting_nodes(&self.left, view),
             clients: self.clients,
             ..report::Drain::default()
@@ -184,6 +190,13 @@ pub(super) fn complaint(report: &report::Drain) -> String {
     if report.unacked.messages > 0 {
         let (unacked, nodes) = (amount(report.unacked), names(|node| node.unacked));
         left.push(format!("{unacked} not acknowledged by {nodes}"));
+    }
+    if report.requests > 0 {
+        left.push(format!("{} requests without an answer", report.requests));
+    }
+    if report.tasks > 0 {
+        left.push(format!("{} tasks of work queues", report.tasks));
+        remedies.push("let another node be there to take the tasks");
     }
     if !report.nodes.is_empty() {
         remedies.push("see with `zmesh connections` what holds those nodes up");

@@ -139,8 +139,9 @@ fn answer(client: &str) -> Result<&'static str, String> {
         "PUB" | "XPUB" => Ok("XSUB"),
         "SUB" | "XSUB" => Ok("XPUB"),
         "REQ" | "DEALER" => Ok("ROUTER"),
+        "PUSH" => Ok("PULL"),
         "REP" => Err("REP sockets connect to the rep-port of a service, not here".into()),
-        _ => Err("zmesh takes PUB, XPUB, SUB, XSUB, REQ and DEALER sockets".into()),
+        _ => Err("zmesh takes PUB, XPUB, SUB, XSUB, REQ, DEALER and PUSH sockets".into()),
     }
 }
 

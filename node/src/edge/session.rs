@@ -15,7 +15,8 @@ use crate::close::CloseReason;
 use crate::events::Kind;
 use crate::forward::{Amount, ClientId, SubscribeError};
 use crate::hub::{ClientInfo, Going, Handle, Hub, Role, frame_limits};
-use crate::zmtp::frames::{FrameError, FrameLimits, put_command};
+use crate::queues::is_about_queues;
+use crate::zmtp::frames::{FrameError, FrameLimits, Span, put_command};
 use crate::zmtp::handshake::Remote;
 use crate::zmtp::heartbeat;
 use crate::zmtp::intake::{Read, Scanned};
@@ -104,6 +105,7 @@ pub(super) async fn run(
             Some(service) => services.handle_rep_opened(id, service, now),
             None => services.handle_client_opened(id),
         }),
+        Role::Pusher => hub.input_queues(|queues, _| queues.handle_pusher_opened(id)),
         Role::Subscriber => {}
     }
     let reason = match session.serve().await {
@@ -114,8 +116,13 @@ pub(super) async fn run(
     session.give_up_unwritten();
     hub.clients.borrow_mut().remove(&id);
     hub.input(|router, now| router.handle_client_closed(id, now));
-    if role == Role::Requester {
-        hub.input_services(|services, now| services.handle_client_closed(id, now));
+    match role {
+        Role::Requester => {
+            hub.input_services(|services, now| services.handle_client_closed(id, now));
+            hub.input_queues(|queues, now| queues.handle_client_closed(id, now));
+        }
+        Role::Pusher => hub.input_queues(|queues, _| queues.handle_pusher_closed(id)),
+        Role::Publisher | Role::Subscriber => {}
     }
     tell_disconnected(hub, peer, reason);
     reason
@@ -181,6 +188,7 @@ impl Session<'_> {
         match self.role {
             Role::Publisher => self.hub.input(|router, _| router.may_read(self.id)),
             Role::Requester => self.hub.look_services(|it| it.may_read(self.id)),
+            Role::Pusher => self.hub.look_queues(|it| it.may_read(self.id)),
             Role::Subscriber => true,
         }
     }
@@ -191,9 +199,9 @@ impl Session<'_> {
     /// To be called when nothing more waits in the core, unless the pipe is full.
     fn part(&mut self, may_read: bool) -> Result<(), CloseReason> {
         let going = self.hub.going.get();
-        let is_publisher = self.role == Role::Publisher;
+        let is_publisher = self.role.only_sends();
         let stays = going == Going::Not || !is_publisher && going == Going::Leaving;
-        if stays || !self.hub.look_services(|it| it.is_idle(self.id)) {
+        if stays || !self.is_idle() {
             return Ok(());
         }
         if self.pipe.unwritten() == 0 && !self.parted() {
@@ -213,6 +221,12 @@ impl Session<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether no answer is awaited, from here or from it.
+    fn is_idle(&self) -> bool {
+        let asks = self.hub.look_services(|it| it.is_idle(self.id));
+        asks && self.hub.look_queues(|it| it.is_idle(self.id))
     }
 
     /// Whether this side of the connection has ended.
@@ -271,7 +285,13 @@ impl Session<'_> {
             let segment = self
                 .hub
                 .input_services(|services, _| services.take_segment(self.id));
-            let Some(segment) = segment else { break };
+            let task = || {
+                self.hub
+                    .input_queues(|queues, _| queues.take_segment(self.id))
+            };
+            let Some(segment) = segment.or_else(task) else {
+                break;
+            };
             self.pipe.queue(segment);
             any = true;
         }
@@ -324,11 +344,17 @@ impl Session<'_> {
             Role::Publisher => self
                 .hub
                 .input(|router, now| router.handle_publish(self.id, &chunk, &spans, now)),
-            Role::Requester => self.hub.input_services(|services, now| {
-                for span in &spans {
-                    services.handle_client_message(self.id, &chunk, span, now);
+            Role::Requester => self.take_words(&chunk, &spans),
+            Role::Pusher if spans.is_empty() => {}
+            Role::Pusher => {
+                let hub = self.hub;
+                let wrong =
+                    hub.input_queues(|it, now| it.handle_pushes(self.id, &chunk, &spans, now));
+                if let Some(text) = wrong.filter(|_| hub.is_news("bad_task")) {
+                    // A PUSH socket hears nothing.
+                    tracing::warn!("a message of a PUSH socket was dropped: {text}");
                 }
-            }),
+            }
             Role::Subscriber => {
                 for span in &spans {
                     Request::of_message(&chunk, span).map_or(Ok(()), |it| self.obey(it))?;
@@ -338,6 +364,19 @@ impl Session<'_> {
         // The list of places is used again; the bytes are not kept.
         self.scanned.spans = spans;
         Ok(())
+    }
+
+    /// What a REQ, DEALER or REP socket says.
+    fn take_words(&self, chunk: &Bytes, spans: &[Span]) {
+        for span in spans {
+            if is_about_queues(chunk, span) {
+                self.hub
+                    .input_queues(|it, now| it.handle_client_message(self.id, chunk, span, now));
+            } else {
+                self.hub
+                    .input_services(|it, now| it.handle_client_message(self.id, chunk, span, now));
+            }
+        }
     }
 
     fn obey(&mut self, request: Request) -> Result<(), CloseReason> {
@@ -369,7 +408,7 @@ impl Session<'_> {
         // Who has requests, or waits for answers, may have more to read than its queue takes
         // (libzmq: 1000 messages), and then it does not come to the question.
         let is_asker = self.role == Role::Requester;
-        let busy = is_asker && !self.hub.look_services(|it| it.is_idle(self.id));
+        let busy = is_asker && !self.is_idle();
         // A publisher that has ended leaves what it sent to its kernel, which drops all of it when
         // anything comes for it. Its end is seen behind what the kernel here has room for; what
         // waits beyond that is pinged as seldom as the patience of a living one allows.

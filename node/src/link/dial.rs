@@ -86,6 +86,7 @@ async fn carry(hub: &Hub, target: &Target, mut link: Link<'_>) -> LinkError {
     let handle = hub.add_link(target.instance, Side::Dialed);
     hub.input(|router, now| router.handle_link_up(target.instance, now));
     hub.input_services(|services, now| services.handle_link_up(target.instance, now));
+    hub.input_queues(|queues, now| queues.handle_link_up(target.instance, now));
     let text = format!("link to {} at {} is up", target.name, target.address);
     hub.events.tell(Kind::LinkUp, &target.name, &text, &[]);
     let mut down = Down {

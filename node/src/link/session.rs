@@ -279,7 +279,9 @@ impl<'a> Link<'a> {
         self.unreplied = 0;
         // Requests first, a few: records may fill every write, and a request has a deadline.
         any |= side == Side::Dialed && self.fill_requests(peer, REQUESTS_AHEAD);
+        any |= side == Side::Dialed && self.fill_queues(peer, REQUESTS_AHEAD);
         any |= self.fill_core(peer, side);
+        any |= side == Side::Dialed && self.fill_queues(peer, usize::MAX);
         any |= side == Side::Dialed && self.fill_requests(peer, usize::MAX);
         any
     }
@@ -296,6 +298,21 @@ impl<'a> Link<'a> {
                 .input_services(|services, _| services.take_message(peer));
             let Some(message) = message else { break };
             wire::encode_request(message, |bytes| self.pipe.queue(bytes));
+            any = true;
+        }
+        any
+    }
+
+    /// The same of work queues.
+    fn fill_queues(&mut self, peer: Instance, most: usize) -> bool {
+        let mut any = false;
+        for _ in 0..most {
+            if !self.pipe.has_room() {
+                break;
+            }
+            let message = self.hub.input_queues(|queues, _| queues.take_message(peer));
+            let Some(message) = message else { break };
+            wire::encode_queue(message, |bytes| self.pipe.queue(bytes));
             any = true;
         }
         any
@@ -375,7 +392,12 @@ impl<'a> Link<'a> {
                 (Carried::Request(message), Side::Accepted) => self
                     .hub
                     .input_services(|services, now| services.handle_message(peer, message, now)),
-                (Carried::Request(_), Side::Dialed) => return Err(BadMessage::Direction.into()),
+                (Carried::Queue(message), Side::Accepted) => self
+                    .hub
+                    .input_queues(|queues, now| queues.handle_message(peer, message, now)),
+                (Carried::Request(_) | Carried::Queue(_), Side::Dialed) => {
+                    return Err(BadMessage::Direction.into());
+                }
                 (Carried::Nothing, _) => {}
             }
         }

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod document;
+mod queue;
 mod request;
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
@@ -10,9 +11,10 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use crate::forward::{Batch, Header, Instance, Message, Named};
-use crate::services;
 use crate::zmtp::frames::{Span, put_header};
+use crate::{queues, services};
 
+pub use self::queue::{ChangeHead, QueueHead, SeatHead, TaskHead, encode_queue};
 pub use self::request::{RequestHead, encode_request};
 
 /// Version of the link protocol. Nodes of different versions refuse each other.
@@ -102,6 +104,8 @@ pub enum Head {
     Holding,
     /// Of requests; some have the second frame.
     Request(RequestHead),
+    /// Of work queues; some have the second frame.
+    Queue(QueueHead),
 }
 
 /// What a link brings.
@@ -111,6 +115,8 @@ pub enum Carried {
     Core(Message),
     /// Something for requests.
     Request(services::Message),
+    /// Something for work queues.
+    Queue(queues::Message),
     /// A hello or a refusal, which say nothing any more.
     Nothing,
 }
@@ -120,7 +126,7 @@ impl Carried {
     pub fn core(self) -> Option<Message> {
         match self {
             Self::Core(message) => Some(message),
-            Self::Request(_) | Self::Nothing => None,
+            Self::Request(_) | Self::Queue(_) | Self::Nothing => None,
         }
     }
 }
@@ -242,6 +248,10 @@ pub fn decode(chunk: &Bytes, span: &Span, origin: Instance) -> Result<Carried, W
             let body = (span.frames == 2).then(|| second_frame(chunk, span));
             request::message(head, body).map(Carried::Request)
         }
+        Head::Queue(head) if span.frames <= 2 => {
+            let body = (span.frames == 2).then(|| second_frame(chunk, span));
+            queue::message(head, body).map(Carried::Queue)
+        }
         head => {
             let message = message(head, chunk, span, origin)?;
             Ok(message.map_or(Carried::Nothing, Carried::Core))
@@ -294,7 +304,8 @@ fn message(
         },
         (Head::InterestAck { version }, _) => Message::InterestAck { version },
         (Head::Holding, _) => Message::Holding,
-        (Head::Hello(_) | Head::Refused { .. } | Head::Request(_), _) => return Ok(None),
+        (Head::Hello(_) | Head::Refused { .. }, _) => return Ok(None),
+        (Head::Request(_) | Head::Queue(_), _) => return Err(WireError::Frames),
     };
     Ok(Some(message))
 }

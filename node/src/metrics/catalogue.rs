@@ -3,6 +3,7 @@
 //! Labels are bounded: lists in this code, names of members, and at most twenty topics. Every
 //! series also has the labels `cluster` and `node`.
 
+mod queues;
 mod requests;
 
 use zmesh_gossip::RTT_BOUNDS;
@@ -10,6 +11,7 @@ use zmesh_gossip::RTT_BOUNDS;
 use super::metric::{Metric, counter, gauge, histogram};
 use crate::forward::Times;
 
+pub(crate) use queues::*;
 pub(crate) use requests::*;
 
 /// Every metric of a node but those of its process (`process_*`).
@@ -75,6 +77,14 @@ pub const METRICS: &[Metric] = &[
     REQUEST_RETRIES,
     BREAKERS_OPEN,
     WORKERS,
+    TASKS_TAKEN,
+    TASKS_UNTAKEN,
+    TASKS_GIVEN,
+    TASKS_ENDED,
+    TASKS,
+    TASK_BYTES,
+    QUEUES,
+    QUEUE_WORKERS,
     FORWARDED,
     FORWARDED_BYTES,
     MATCHED,

@@ -371,11 +371,11 @@ impl Services {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        if client.bytes() >= self.limits.bytes {
+        if client.out.bytes() >= self.limits.bytes {
             self.outputs.push_back(Output::CloseClient(id));
             return;
         }
-        if client.push(frames, body) {
+        if client.out.push(frames, body) {
             self.outputs.push_back(Output::Client(id));
         }
     }

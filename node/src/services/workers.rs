@@ -65,6 +65,11 @@ impl Workers {
         worker.is_some_and(|it| it.in_hand.contains_key(&id))
     }
 
+    /// Requests that workers here have.
+    pub(super) fn in_hand(&self) -> usize {
+        self.workers.values().map(|it| it.in_hand.len()).sum()
+    }
+
     pub(super) fn are_idle(&self) -> bool {
         self.workers.values().all(|it| it.in_hand.is_empty())
     }
