@@ -102,6 +102,12 @@ fn trace_prints_every_hop_across_three_nodes() {
     let (code, _, told) = run(&["trace", "$zmesh.ready"], &mesh.nodes[0].client);
     assert_eq!(code, 2);
     assert!(told.contains("can be traced"), "{told}");
+    let (code, _, told) = run(&["explain", "$mine"], &mesh.nodes[0].client);
+    assert_eq!(code, 2);
+    assert!(
+        told.contains("what is published on them is dropped"),
+        "{told}"
+    );
 }
 
 /// A program that answers one question with this JSON.

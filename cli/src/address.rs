@@ -27,7 +27,10 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bare = text.strip_prefix("tcp://").unwrap_or(text);
+        let bare = text
+            .strip_prefix("http://")
+            .map(|it| it.trim_end_matches('/'));
+        let bare = bare.or(text.strip_prefix("tcp://")).unwrap_or(text);
         split_address(bare)
             .map(|(host, port)| Self {
                 host: host.to_string(),
@@ -108,6 +111,7 @@ mod tests {
         for text in ["127.0.0.1:5555", "[::1]:5555", "node1.example:1"] {
             let address: Address = text.parse().expect("valid");
             assert_eq!(address.to_string(), text);
+            assert_eq!(format!("http://{text}/").parse(), Ok(address.clone()));
             assert_eq!(format!("tcp://{text}").parse(), Ok(address));
         }
         for text in [

@@ -81,6 +81,10 @@ fn agent() -> ureq::Agent {
 fn answer(node: &Address, called: Called, may_be_missing: bool) -> Result<Answer> {
     let mut response = called.map_err(|error| match error {
         ureq::Error::Io(error) => node.nobody_there(&error),
+        ureq::Error::Protocol(_) => anyhow::anyhow!(
+            "what answers at {node} is no zmesh client address: is it the gossip or the link port? \
+             These are mostly the two after it"
+        ),
         error => node.nobody_there(&error),
     })?;
     let status = response.status();

@@ -32,7 +32,9 @@ Examples:
 Keys: 1-4 or Tab: nodes, links, topics, clients; left and right: sort by another column; r: the
 other way round; up and down: choose a row; Enter: the clients of the chosen node; n, p: links and
 clients of the next or previous node; q, Esc or Ctrl-C: leave.
-Rates are those of the last second. Topics are the 20 busiest of each owner.";
+Rates are those of the last second, of topics those of the last ten or so: one that has moved is
+with its old owner for a while. Topics are the 20 busiest of each owner. P99 is the time from when a
+message is taken until all who want it have acknowledged it.";
 
 /// `zmesh top`
 #[derive(Debug, clap::Args)]

@@ -32,7 +32,11 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Vec<Origin>> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         let message = error.message().trim().replace('\n', ", ");
-        anyhow::anyhow!("{name}:{line}: {message}")
+        let hint = match message.contains("duplicate key") {
+            true => ": it is set further up, too; keep one",
+            false => "",
+        };
+        anyhow::anyhow!("{name}:{line}: {message}{hint}")
     })?;
     let mut settings = Vec::new();
     for (key, value) in table.get_ref() {

@@ -10,6 +10,10 @@ pub(super) fn to_toml(settings: &Settings) -> String {
         file.push_str(&format!("# {}\n", setting.help));
         match (setting.show)(settings) {
             None => file.push_str(&format!("# {} =\n", setting.name)),
+            // Set, it would be in the way of a table [[…]] further down.
+            Some(Shown::Tables(all)) if all.is_empty() => {
+                file.push_str(&format!("# {} = []\n", setting.name));
+            }
             Some(value) => file.push_str(&format!("{} = {}\n", setting.name, literal(value))),
         }
     }

@@ -182,6 +182,16 @@ fn the_printed_settings_read_back_the_same() {
     let again = load(&settings.to_toml(), &[], &[]).expect("what is printed is valid");
     assert_eq!(settings, again);
     assert!(settings.to_toml().contains("# gossip-port ="));
+    // It is a file to start from, also for tables.
+    let table = "[[queue]]\nprefix = \"A\"\npolicy = \"block\"\n";
+    let printed = load("", &[], &[]).expect("the defaults").to_toml() + table;
+    let more = load(&printed, &[], &[]).expect("what is printed, and a table");
+    assert_eq!(more.node.queue_rules.len(), 1);
+    let twice = complaint(&format!("port = 1\nport = 2\n{table}"), &[], &[]);
+    assert!(
+        twice.starts_with("2: duplicate key: it is set further up"),
+        "{twice}"
+    );
 }
 
 #[test]

@@ -69,6 +69,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/trace", get(hops).post(trace))
         .route("/api/v1/drain", get(drain).post(begin_drain))
         .merge(of_any_node)
+        .method_not_allowed_fallback(|| async {
+            let text = "not with this method: what only tells is asked by GET, what does something \
+                        (trace, reach, drain) by POST\n";
+            (StatusCode::METHOD_NOT_ALLOWED, text)
+        })
         .fallback(|| async {
             let text = "not here; try /, /metrics, /readyz or /api/v1/node\n";
             (StatusCode::NOT_FOUND, text)

@@ -34,6 +34,11 @@ pub(super) async fn explain_here(
 /// What all nodes know.
 pub(super) async fn explain(State(shared): Asked, Query(query): Query<TopicQuery>) -> Response {
     let topic = query.topic;
+    if topic.starts_with('$') && !topic.starts_with("$zmesh.") {
+        let text = "topics that begin with $ are the mesh's own: what is published on them is \
+                    dropped\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    }
     let view = Arc::clone(&shared.view.borrow());
     let partition = Partition::of_topic(topic.as_bytes());
     let owners = view.ring.table().owners(partition);

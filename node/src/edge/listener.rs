@@ -16,7 +16,7 @@ use super::session;
 use super::sniff::{SNIFF_BYTES, Spoken, sniff};
 use crate::close::CloseReason;
 use crate::hub::{Hub, Phase};
-use crate::zmtp::handshake::{self, Remote};
+use crate::zmtp::handshake::{self, HandshakeError, Remote};
 
 /// TCP asks a client that is silent so often whether its host is there.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -110,7 +110,7 @@ async fn open(hub: &Hub, stream: TcpStream, reps: bool) -> Result<Opened, CloseR
         Ok(_) => return Err(CloseReason::Leaving),
         Err(_) => return Err(CloseReason::Io),
     }
-    tokio::time::timeout(timeout, shake_hands(stream, reps))
+    tokio::time::timeout(timeout, shake_hands(hub, stream, reps))
         .await
         .map_err(|_| CloseReason::HandshakeTimeout)?
 }
@@ -121,16 +121,35 @@ async fn peek(stream: &TcpStream) -> Result<Spoken, CloseReason> {
     Ok(sniff(&first[..count])?)
 }
 
-async fn shake_hands(mut stream: TcpStream, reps: bool) -> Result<Opened, CloseReason> {
+async fn shake_hands(hub: &Hub, mut stream: TcpStream, reps: bool) -> Result<Opened, CloseReason> {
     let answer = if reps { answer_rep } else { answer };
     let remote = match handshake::accept(&mut stream, answer).await {
         Ok(remote) => remote,
         Err(error) => {
-            tracing::debug!(%error, "client refused");
+            tell_refused(hub, &error);
             return Err(error.into());
         }
     };
     Ok(Opened::Zmtp(stream, remote))
+}
+
+/// Of each type of socket that cannot connect the log tells, and not only of the first.
+fn tell_refused(hub: &Hub, error: &HandshakeError) {
+    let socket_type = match error {
+        HandshakeError::SocketType(socket_type) => match socket_type.as_str() {
+            "PULL" => "PULL",
+            "REP" => "REP",
+            "ROUTER" => "ROUTER",
+            "PAIR" => "PAIR",
+            _ => "another",
+        },
+        _ => "",
+    };
+    if !socket_type.is_empty() && hub.is_news(socket_type) {
+        tracing::warn!(%error, "client refused");
+    } else {
+        tracing::debug!(%error, "client refused");
+    }
 }
 
 /// The socket type that a client's finds here.

@@ -176,6 +176,8 @@ pub(super) fn headline(history: &History) -> String {
 
 /// A number in at most five characters, such as `12.3k`.
 pub(super) fn short(number: f64) -> String {
+    // Of no numbers the sum is -0.
+    let number = number + 0.0;
     match number {
         _ if number < 9.95 && number.fract() > 0.049 => format!("{number:.1}"),
         _ if number < 9999.5 => format!("{number:.0}"),
