@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
-use super::message::{Carried, Change};
-use super::owner::{BATCH_BYTES, BATCH_TASKS, Moving, What};
+use super::message::{Carried, Change, TaskId};
+use super::owner::{BATCH_BYTES, BATCH_TASKS, Moving, Owned, What};
 use super::store::{State, Store};
 use super::{Message, Queues};
 use crate::forward::{Instance, Time};
@@ -26,6 +26,7 @@ impl Queues {
         let Some(owned) = self.owned_mut(&queue, now) else {
             return;
         };
+        owned.hold_moved(&tasks);
         let mut fresh = Vec::new();
         for mut task in tasks {
             if owned.store.contains(task.id) || owned.early.contains(&task.id) {
@@ -122,10 +123,11 @@ impl Queues {
             origin.direct = None;
         }
         if !dropped.is_empty() {
-            // Nor has the copy seen them: whoever takes its place is to take them.
+            // Nor has the copy seen them: whoever takes its place is to take them. That it knows
+            // first, since this node may end between the two.
             let seen = Self::seen_of(owned);
-            self.feed(queue, Change::Gone(dropped));
             self.feed(queue, Change::Seen(seen));
+            self.feed(queue, Change::Gone(dropped));
         }
     }
 
@@ -223,4 +225,25 @@ fn parts_of(store: &Store) -> Vec<Vec<Carried>> {
     }
     parts.push(part);
     parts
+}
+
+impl Owned {
+    /// Tasks that came from their pushers' nodes, too, and are not safe here yet. Their old owner
+    /// has them, and gives them up for good when it is told that this part is safe: so they are not
+    /// left to the pushers' nodes any more if the queue moves on before.
+    fn hold_moved(&mut self, tasks: &[Carried]) {
+        let untaken = |id| matches!(self.store.get(id).map(|it| it.state), Some(State::Untaken));
+        let moved = tasks.iter().filter(|task| untaken(task.id));
+        let moved: HashMap<TaskId, &Carried> = moved.map(|task| (task.id, task)).collect();
+        if moved.is_empty() {
+            return;
+        }
+        for untaken in &mut self.untaken {
+            if let Some(task) = untaken.task().and_then(|id| moved.get(&id)) {
+                let attempt = self.store.get(task.id).map_or(0, |it| it.attempt);
+                self.store.set_attempt(task.id, attempt.max(task.attempt));
+                untaken.what = What::Moved(task.id, task.standing);
+            }
+        }
+    }
 }
